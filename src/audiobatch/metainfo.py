@@ -1,0 +1,168 @@
+"""From the bytes of a ``.torrent``, or from a magnet link, to a torrent with its info-hashes.
+
+An info-hash is the digest of the ``info`` value exactly as it stands in the file
+(BEP 3, BEP 52). Decoding and encoding it again would give another hash whenever the
+file is not in canonical form, so the raw bytes are hashed and never rebuilt.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from typing import Final, TypeAlias
+from urllib.parse import parse_qsl, urlsplit
+
+from attrs import field, frozen
+
+from audiobatch._bencode import decode
+from audiobatch._layout import check
+from audiobatch._urls import is_magnet
+from audiobatch.errors import NotATorrent
+
+_HEX: Final = "[0-9a-f]"
+_BTIH: Final = re.compile(r"urn:btih:(?:(?P<hex>[0-9a-f]{40})|(?P<base32>[a-z2-7]{32}))", re.IGNORECASE)
+_BTMH: Final = re.compile(r"urn:btmh:1220(?P<hex>[0-9a-f]{64})", re.IGNORECASE)
+_MAX_MAGNET_LENGTH: Final = 8 * 1024
+
+
+@frozen(kw_only=True)
+class InfoHashes:
+    """What identifies a torrent: its v1 info-hash, its v2 info-hash, or both (a hybrid).
+
+    Args:
+        v1: SHA-1 of the ``info`` value (BEP 3), 40 lower-case hex digits.
+        v2: SHA-256 of the same bytes (BEP 52), 64 lower-case hex digits.
+
+    Raises:
+        ValueError: Both are missing, or one is not of that form.
+    """
+
+    v1: str | None = None
+    v2: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.v1 is None and self.v2 is None:
+            raise ValueError("an info-hash is needed: v1, v2, or both")
+        if self.v1 is not None and not re.fullmatch(_HEX + "{40}", self.v1):
+            raise ValueError("a v1 info-hash has 40 lower-case hex digits")
+        if self.v2 is not None and not re.fullmatch(_HEX + "{64}", self.v2):
+            raise ValueError("a v2 info-hash has 64 lower-case hex digits")
+
+    @property
+    def primary(self) -> str:
+        """The one to show: v1 where there is one, else v2."""
+        return self.v1 or self.v2 or ""
+
+    @property
+    def client_ids(self) -> tuple[str, ...]:
+        """Every id by which a client may know the torrent: v1, v2 cut to 40 digits, v2.
+
+        libtorrent, and so qBittorrent and Deluge, know a torrent that has a v2 info-hash
+        by its first 20 bytes, hybrids included.
+        """
+        v2 = (self.v2[:40], self.v2) if self.v2 else ()
+        return (self.v1, *v2) if self.v1 else v2
+
+    def matches(self, other: InfoHashes) -> bool:
+        """Tell whether both are of one torrent: they share their v1 or their v2 info-hash."""
+        return (self.v1 is not None and self.v1 == other.v1) or (self.v2 is not None and self.v2 == other.v2)
+
+    def __str__(self) -> str:
+        return self.primary
+
+
+@frozen(kw_only=True)
+class TorrentFile:
+    """A ``.torrent`` that was parsed and checked.
+
+    Attributes:
+        content: The bytes as they came; clients get these, never rebuilt ones.
+        info_hashes: Taken from the raw ``info`` value.
+        name: The name that the torrent suggests. Untrusted: never a path by itself.
+        total_size: Bytes of the payload, padding files left out.
+        private: The torrent is bound to its own trackers (BEP 27).
+    """
+
+    content: bytes = field(repr=False)
+    info_hashes: InfoHashes
+    name: str
+    total_size: int
+    private: bool
+
+
+@frozen(kw_only=True)
+class MagnetLink:
+    """A magnet link that was parsed (BEP 9): the info-hashes without the metainfo.
+
+    Attributes:
+        uri: The link as it came, its scheme in lower case as clients want it. It may hold a
+            passkey, so it never shows in the repr.
+        info_hashes: One or both, as the link gives them. A hybrid torrent's link may name
+            only one of its two.
+        name: The display name (``dn``), or an empty string. Untrusted.
+    """
+
+    uri: str = field(repr=False)
+    info_hashes: InfoHashes
+    name: str
+
+
+Torrent: TypeAlias = TorrentFile | MagnetLink
+
+
+def parse_torrent(content: bytes) -> TorrentFile:
+    """Parse and check the bytes of a ``.torrent``: v1, v2 or hybrid.
+
+    Raises:
+        NotATorrent: It is not bencoded, breaks a limit (100 levels, 500,000 values), or is
+            not a torrent that clients would take. The message says which.
+    """
+    try:
+        document = decode(content)
+        layout = check(document)
+    except ValueError as error:
+        raise NotATorrent(f"not a valid torrent file: {error}") from None
+    return TorrentFile(
+        content=content,
+        info_hashes=InfoHashes(
+            v1=hashlib.sha1(document.info, usedforsecurity=False).hexdigest() if layout.has_v1 else None,
+            v2=hashlib.sha256(document.info).hexdigest() if layout.has_v2 else None,
+        ),
+        name=layout.name,
+        total_size=layout.total_size,
+        private=layout.private,
+    )
+
+
+def parse_magnet(uri: str) -> MagnetLink:
+    """Parse a magnet link with ``xt=urn:btih:`` (hex or base32), ``xt=urn:btmh:``, or both.
+
+    Raises:
+        NotATorrent: It is no magnet link, has no usable info-hash, or names two different
+            torrents.
+    """
+    if not is_magnet(uri) or len(uri) > _MAX_MAGNET_LENGTH:
+        raise NotATorrent("not a usable magnet link: it must start with magnet: and have at most 8192 characters")
+    try:
+        parameters = parse_qsl(urlsplit(uri).query, max_num_fields=1000)
+    except ValueError:
+        raise NotATorrent("not a usable magnet link: its parameters cannot be read") from None
+    topics = [value for key, value in parameters if re.fullmatch(r"xt(\.\d+)?", key, re.IGNORECASE)]
+    v1 = {_btih_hex(match) for topic in topics if (match := _BTIH.fullmatch(topic))}
+    v2 = {match["hex"].lower() for topic in topics if (match := _BTMH.fullmatch(topic))}
+    if len(v1) > 1 or len(v2) > 1:
+        raise NotATorrent("not a usable magnet link: it names more than one torrent")
+    if not v1 and not v2:
+        raise NotATorrent("not a usable magnet link: it has no info-hash (xt=urn:btih: or xt=urn:btmh:)")
+    return MagnetLink(
+        uri="magnet:" + uri[7:],
+        info_hashes=InfoHashes(v1=next(iter(v1), None), v2=next(iter(v2), None)),
+        name=next((value for key, value in parameters if key == "dn"), ""),
+    )
+
+
+def _btih_hex(match: re.Match[str]) -> str:
+    if match["hex"]:
+        return match["hex"].lower()
+    return base64.b32decode(match["base32"].upper()).hex()
