@@ -1,0 +1,335 @@
+"""What goes into a batch and what comes out of it: values, no I/O.
+
+A `DownloadRequest` becomes a `Download` or a `DownloadFailure`; a `BatchResult` holds
+one of them for each request. `AddOptions` and `TorrentStatus` are what passes between
+the pipeline and a torrent client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from attrs import field, frozen
+
+from audiobatch._urls import is_magnet, origin
+from audiobatch.errors import AudiobatchError, BatchFailed, FailureCode, InvalidRequestError, NotATorrent, error_for
+from audiobatch.metainfo import InfoHashes, Torrent, parse_magnet
+
+MAX_TITLE_LENGTH: Final = 500
+MAX_AUTHOR_LENGTH: Final = 200
+MAX_SERIES_LENGTH: Final = 200
+MAX_URL_LENGTH: Final = 8192
+
+
+def _trimmed(value: str) -> str:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _trimmed_or_none(value: str | None) -> str | None:
+    return value.strip() or None if isinstance(value, str) else value
+
+
+def _trimmed_each(values: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    # What is neither list nor tuple is left as it is, for the validation to refuse.
+    return tuple(map(_trimmed, values)) if isinstance(values, list | tuple) else values
+
+
+def _show_origin(url: str) -> str:
+    return repr(f"{origin(url)}/..." if not is_magnet(url) else "magnet:...")
+
+
+@frozen(kw_only=True)
+class AddOptions:
+    """How a torrent is to be added: what the pipeline tells a client besides the torrent.
+
+    Attributes:
+        category: The client's category or label; created there if it is unknown.
+        tags: The client's tags.
+        save_path: The folder as the client sees it, or None for the client's own choice.
+        paused: Add it without starting it.
+    """
+
+    category: str | None = None
+    tags: tuple[str, ...] = ()
+    save_path: str | None = None
+    paused: bool = False
+
+
+@frozen(kw_only=True)
+class DownloadRequest:
+    """One audiobook that somebody wants.
+
+    Text is trimmed; a blank optional text counts as absent.
+
+    Args:
+        title: 1 to 500 characters.
+        author: 1 to 200 characters.
+        torrent_url: Where the ``.torrent`` is: ``http``, ``https``, or a magnet link.
+            It may hold a passkey, so the repr shows its host alone.
+        series: The name of the series, without a number; up to 200 characters.
+        category: See `AddOptions`, as for the fields below. A tag holds no comma.
+        tags: A list or tuple of texts.
+        save_path: A folder as the torrent client sees it.
+        paused: Add it without starting it.
+
+    Raises:
+        InvalidRequestError: Something of this does not hold; the message names every problem.
+    """
+
+    title: str = field(converter=_trimmed)
+    author: str = field(converter=_trimmed)
+    torrent_url: str = field(converter=_trimmed, repr=_show_origin)
+    series: str | None = field(default=None, converter=_trimmed_or_none)
+    category: str | None = field(default=None, converter=_trimmed_or_none)
+    tags: tuple[str, ...] = field(default=(), converter=_trimmed_each)
+    save_path: str | None = field(default=None, converter=_trimmed_or_none)
+    paused: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        problems = list(_problems(self))
+        if problems:
+            raise InvalidRequestError("; ".join(problems))
+
+    @property
+    def options(self) -> AddOptions:
+        """The part of the request that the torrent client is told."""
+        return AddOptions(category=self.category, tags=self.tags, save_path=self.save_path, paused=self.paused)
+
+
+def _problems(request: DownloadRequest) -> Iterator[str]:
+    yield from _text_problems("title", request.title, MAX_TITLE_LENGTH, required=True)
+    yield from _text_problems("author", request.author, MAX_AUTHOR_LENGTH, required=True)
+    yield from _url_problems(request.torrent_url)
+    yield from _text_problems("series", request.series, MAX_SERIES_LENGTH)
+    yield from _text_problems("category", request.category)
+    yield from _text_problems("save_path", request.save_path)
+    if not isinstance(request.tags, tuple):
+        yield "tags must be a list of texts"
+    else:
+        for tag in request.tags:
+            yield from _text_problems("each of the tags", tag, required=True)
+        if any(isinstance(tag, str) and "," in tag for tag in request.tags):
+            yield "a tag cannot hold a comma"
+    if not isinstance(request.paused, bool):
+        yield "paused must be true or false"
+
+
+def _text_problems(name: str, value: object, maximum: int | None = None, *, required: bool = False) -> Iterator[str]:
+    if value is None or value == "":
+        if required:
+            yield f"{name} is required"
+    elif not isinstance(value, str):
+        yield f"{name} must be text"
+    elif maximum is not None and len(value) > maximum:
+        yield f"{name} is longer than {maximum} characters"
+    elif "\0" in value or not _is_encodable(value):
+        yield f"{name} holds characters that are no valid text"
+
+
+def _is_encodable(value: str) -> bool:
+    # JSON can smuggle in half a surrogate pair, which no file and no database takes.
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _url_problems(url: object) -> Iterator[str]:
+    found = list(_text_problems("torrent_url", url, MAX_URL_LENGTH, required=True))
+    if found or not isinstance(url, str):
+        yield from found
+    elif is_magnet(url):
+        try:
+            parse_magnet(url)
+        except NotATorrent as error:
+            yield f"torrent_url is {error}"
+    elif not url.lower().startswith(("http://", "https://")):
+        yield "torrent_url must be an http, https or magnet URL"
+    elif not url.isprintable():
+        yield "torrent_url holds characters that are not allowed in a URL"
+    else:
+        try:
+            origin(url)
+        except ValueError:
+            yield "torrent_url names no host, or a port that is no number"
+
+
+class DownloadStatus(StrEnum):
+    """How far the record of a download has come."""
+
+    RESERVED = "reserved"
+    """Written down before the add; whether the client has the torrent is open."""
+    QUEUED = "queued"
+    """Seen in the client under its info-hash."""
+    FAILED = "failed"
+    """Reported as failed: the client did not take it, or it was never handed over."""
+
+
+@frozen(kw_only=True)
+class Download:
+    """A download that is in the torrent client, and its record in the repository.
+
+    Attributes:
+        id: Identifies the record; a UUID.
+        request: The request as it was given.
+        info_hashes: Our own, taken from the torrent before it was added.
+        client: `TorrentClient.name` of the client that holds it.
+        status: See `DownloadStatus`.
+        created_at: When the record was made, in UTC.
+        torrent: What was fetched, for as long as it may have to be added again. Only
+            records carry it; what a batch returns does not.
+        index: The position of the request in the batch that returned this, from 0.
+        already_present: The client had the torrent before this batch would have added it.
+    """
+
+    id: str
+    request: DownloadRequest
+    info_hashes: InfoHashes
+    client: str
+    status: DownloadStatus
+    created_at: datetime
+    torrent: Torrent | None = field(default=None, repr=False)
+    index: int = 0
+    already_present: bool = False
+
+    @property
+    def info_hash(self) -> str:
+        """The info-hash to show: v1 (40 hex digits) where there is one, else v2 (64)."""
+        return self.info_hashes.primary
+
+
+class Stage(StrEnum):
+    """Where in the pipeline an item failed."""
+
+    VALIDATE = "validate"
+    LOOK_UP = "look_up"
+    FETCH = "fetch"
+    RESERVE = "reserve"
+    SUBMIT = "submit"
+    CONFIRM = "confirm"
+    SETTLE = "settle"
+
+
+_PREFIXES: Final = {Stage.VALIDATE: "Validation failed: ", Stage.FETCH: "Failed to download torrent: "}
+_PREFIX: Final = "Failed to create download: "
+
+
+def _show_request(request: object) -> str:
+    return repr(request) if isinstance(request, DownloadRequest) else "..."
+
+
+@frozen(kw_only=True)
+class DownloadFailure:
+    """A request that is not in the torrent client, or (`FailureCode.UNCONFIRMED`) may not be.
+
+    Attributes:
+        index: The position of the request in the batch, from 0.
+        request: The request as it was given; what did not validate stands here as it came.
+        error: One friendly sentence, free of secrets.
+        code: The reason, for programs.
+        stage: Where in the pipeline it failed.
+        retryable: The same request may succeed later, unchanged.
+        retry_after: Seconds to wait before that, if the other side said so.
+    """
+
+    index: int
+    request: DownloadRequest | Mapping[str, object] = field(repr=_show_request)
+    error: str
+    code: FailureCode
+    stage: Stage
+    retryable: bool
+    retry_after: float | None = None
+
+    @classmethod
+    def from_error(
+        cls, error: AudiobatchError, *, index: int, request: DownloadRequest | Mapping[str, object], stage: Stage
+    ) -> DownloadFailure:
+        """Describe an error that ended one item."""
+        return cls(
+            index=index,
+            request=request,
+            error=f"{_PREFIXES.get(stage, _PREFIX)}{error}",
+            code=error.code,
+            stage=stage,
+            retryable=error.transient,
+            retry_after=error.retry_after,
+        )
+
+    def as_error(self) -> AudiobatchError:
+        """Return an error of the class that belongs to the code, with a note of the index."""
+        error = error_for(self.code, self.error, retry_after=self.retry_after)
+        error.add_note(f"item {self.index} of the batch")
+        return error
+
+
+Outcome: TypeAlias = Download | DownloadFailure
+
+
+def _in_request_order(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
+    return tuple(sorted(outcomes, key=lambda outcome: outcome.index))
+
+
+@frozen
+class BatchResult:
+    """What became of a batch: one outcome for each request, in request order.
+
+    Args:
+        outcomes: All outcomes, each with its ``index``.
+    """
+
+    outcomes: tuple[Outcome, ...] = field(converter=_in_request_order)
+
+    @property
+    def successful(self) -> tuple[Download, ...]:
+        """Everything that is in the torrent client, under the info-hash it is reported with."""
+        return tuple(outcome for outcome in self.outcomes if isinstance(outcome, Download))
+
+    @property
+    def failed(self) -> tuple[DownloadFailure, ...]:
+        """Everything that is not there, or of which that is not certain (``unconfirmed``)."""
+        return tuple(outcome for outcome in self.outcomes if isinstance(outcome, DownloadFailure))
+
+    @property
+    def retryable(self) -> tuple[DownloadRequest, ...]:
+        """The requests worth running again as they are."""
+        return tuple(
+            failure.request
+            for failure in self.failed
+            if failure.retryable and isinstance(failure.request, DownloadRequest)
+        )
+
+    def raise_for_failures(self) -> None:
+        """Do nothing if everything succeeded.
+
+        Raises:
+            BatchFailed: Something failed: an `ExceptionGroup` with one error for each item.
+        """
+        if self.failed:
+            raise BatchFailed(
+                f"{len(self.failed)} of {len(self.outcomes)} downloads failed",
+                [failure.as_error() for failure in self.failed],
+            )
+
+
+class TorrentState(StrEnum):
+    """What a torrent client is doing with a torrent, in words that all clients share."""
+
+    QUEUED = "queued"
+    CHECKING = "checking"
+    DOWNLOADING = "downloading"
+    PAUSED = "paused"
+    COMPLETE = "complete"
+    ERROR = "error"
+
+
+@frozen(kw_only=True)
+class TorrentStatus:
+    """How a torrent stands in a client at the moment of a lookup.
+
+    Attributes:
+        state: `TorrentState.COMPLETE` means that all its wanted data is on disk.
+        progress: The part of the wanted data that is there, 0.0 to 1.0.
+    """
+
+    state: TorrentState
+    progress: float

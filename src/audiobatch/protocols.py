@@ -1,0 +1,139 @@
+"""The three ports of the pipeline, and the optional capabilities: what a plug-in implements.
+
+Nothing needs to be inherited: a class with these methods is enough. Everything is
+synchronous. A plug-in reports trouble by raising an error of `audiobatch.errors` of
+the branch that is named here; that becomes the failure of an item. Any other
+exception counts as a bug: it is not caught, and leaves `BatchDownloader.run`.
+
+Whoever makes a plug-in closes it: closing is not part of the ports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from audiobatch.metainfo import InfoHashes, Torrent
+from audiobatch.models import AddOptions, Download, DownloadRequest, TorrentStatus
+
+
+class TorrentFetcher(Protocol):
+    """Gets the torrent that a request points to."""
+
+    def fetch(self, request: DownloadRequest, /) -> Torrent:
+        """Fetch and parse the torrent behind ``request.torrent_url``, an http or https URL.
+
+        Called from several threads at once. Trackers count a fetch as a snatch, so one call
+        asks for the torrent once; whether to try again is decided outside, by the error.
+
+        Returns:
+            The torrent file with its bytes untouched, or a magnet link where the URL
+            leads to one. Magnet URLs themselves never come here.
+
+        Raises:
+            FetchError: The torrent could not be had. Transient kinds may be tried again.
+        """
+        ...
+
+
+class TorrentClient(Protocol):
+    """A torrent client that takes torrents and tells which ones it has.
+
+    Called by one thread at a time for each `BatchDownloader`.
+    """
+
+    @property
+    def name(self) -> str:
+        """A stable identity without secrets, such as ``qbittorrent@http://nas:8080``.
+
+        Records belong to it: another name is another client.
+        """
+        ...
+
+    def add(self, torrent: Torrent, options: AddOptions, /) -> None:
+        """Hand over one torrent, in a single attempt that is never repeated by the plug-in.
+
+        Adding what is there already is harmless: it changes and moves nothing. To return
+        means that the client accepted it; whether it has it is asked by `status` afterwards.
+
+        Raises:
+            TorrentRejected: The client answered that it did not take it, duplicates included.
+            Unsupported: The client cannot do what the options or the torrent ask for;
+                nothing was sent.
+            ClientAuthError: The client refuses the login.
+            ClientUnavailable: No answer, or none that can be read. The torrent may be there.
+        """
+        ...
+
+    def status(self, info_hashes: Collection[InfoHashes], /) -> Mapping[InfoHashes, TorrentStatus]:
+        """Look up torrents, in one round trip, without changing anything.
+
+        A client may know a torrent by any of `InfoHashes.client_ids`; each counts.
+
+        Returns:
+            One entry for each of the given info-hashes that the client has, under the very
+            key that was given. What is unknown is absent. Nothing given, nothing asked.
+
+        Raises:
+            ClientAuthError: The client refuses the login.
+            ClientUnavailable: No answer, or none that can be read.
+            ClientError: What answers is not the torrent client that was expected.
+        """
+        ...
+
+
+class Repository(Protocol):
+    """Keeps the records. Safe to be used from several threads at once.
+
+    A record belongs to one client, and within that to one torrent: two records of a
+    client never share a v1 or a v2 info-hash. Every method raises a `RepositoryError`
+    when the storage fails, and has then changed nothing.
+    """
+
+    def find(self, keys: Collection[str], /, *, client: str) -> Mapping[str, Download]:
+        """Look up records of a client by torrent URL or by info-hash (v1 or v2, full length).
+
+        Returns:
+            One entry for each key that matches a record, under that key. Where several
+            records came from one URL, the newest.
+        """
+        ...
+
+    def reserve(self, downloads: Sequence[Download], /) -> Sequence[Download]:
+        """Insert records, all or none, and return what is on record for each, in order.
+
+        Where a record of the same client shares an info-hash already, that one comes back
+        as it is, and nothing is inserted: the holder. When this returns, all of it
+        survives the process being killed.
+        """
+        ...
+
+    def save(self, downloads: Sequence[Download], /) -> None:
+        """Update records by their ``id``, all or none: request, status and torrent.
+
+        A ``torrent`` of None drops what was kept of it. An unknown ``id`` is left alone.
+        """
+        ...
+
+    def unsettled(self, *, client: str) -> Iterator[Download]:
+        """Yield the records of a client that a recovery has to look at, oldest first.
+
+        These are the reserved ones, and the queued ones that still hold their torrent.
+        The caller saves records while this goes on; each comes at most once.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsCheck(Protocol):
+    """A client that can tell whether it is of use before anything is asked of a tracker."""
+
+    def check(self) -> None:
+        """Log in if need be and make sure that the client answers, without changing anything.
+
+        Raises:
+            ClientAuthError: The client refuses the login.
+            ClientUnavailable: No answer, or none that can be read.
+            ClientError: What answers is not the torrent client that was expected.
+        """
+        ...

@@ -1,0 +1,105 @@
+"""The JSON contract: ``{"downloads": [...]}`` in, ``{"successful": [...], "failed": [...]}`` out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import attrs
+from cattrs import Converter
+from cattrs.gen import make_dict_unstructure_fn, override
+
+from audiobatch.errors import InvalidBatchError, InvalidRequestError
+from audiobatch.models import BatchResult, Download, DownloadFailure, DownloadRequest
+
+_FIELDS: Final = {attribute.name: attribute for attribute in attrs.fields(DownloadRequest)}
+_REQUIRED: Final = tuple(name for name, attribute in _FIELDS.items() if attribute.default is attrs.NOTHING)
+_MAX_DEPTH: Final = 20
+
+
+def load_batch(document: str | bytes | Mapping[str, Any]) -> list[Any]:
+    """Read a batch, and leave its items as they are: `BatchDownloader` validates each on its own.
+
+    Args:
+        document: ``{"downloads": [...]}`` as JSON text (bytes in UTF-8) or already decoded.
+
+    Raises:
+        InvalidBatchError: It is no JSON, or not of that form.
+    """
+    if isinstance(document, str | bytes):
+        try:
+            document = json.loads(document)
+        except (ValueError, RecursionError):
+            raise InvalidBatchError("the batch is not valid JSON") from None
+    downloads = document.get("downloads") if isinstance(document, Mapping) else None
+    if not isinstance(downloads, list | tuple):
+        raise InvalidBatchError('the batch must be an object with a list: {"downloads": [...]}')
+    return list(downloads)
+
+
+def load_request(item: object) -> DownloadRequest:
+    """Read one item of a batch.
+
+    Raises:
+        InvalidRequestError: It is no object, has a field that is not known, or does not validate.
+    """
+    if not isinstance(item, Mapping):
+        raise InvalidRequestError(f"a request must be an object with {', '.join(_REQUIRED)}")
+    unknown = [repr(key)[:50] for key in item if key not in _FIELDS]
+    if unknown:
+        raise InvalidRequestError(f"unknown field {', '.join(unknown)} (known are {', '.join(_FIELDS)})")
+    return DownloadRequest(**{**dict.fromkeys(_REQUIRED), **item})
+
+
+def dump_request(request: DownloadRequest) -> dict[str, Any]:
+    """Return the request as JSON data, from which `load_request` makes an equal one."""
+    dumped: dict[str, Any] = _converter.unstructure(request)
+    return dumped
+
+
+def dump_result(result: BatchResult) -> dict[str, Any]:
+    """Return the result as JSON data: ``{"successful": [...], "failed": [...]}``, never ``null``.
+
+    It holds the requests with their whole URLs, as they came: it is for the caller who gave them.
+    """
+    return {
+        "successful": [_converter.unstructure(download) for download in result.successful],
+        "failed": [_converter.unstructure(failure) for failure in result.failed],
+    }
+
+
+def _dump_download(download: Download) -> dict[str, Any]:
+    return {"index": download.index, "info_hash": download.info_hash, **_dump_fields(download)}
+
+
+def _json_safe(value: object, depth: int = 0) -> Any:
+    """Copy what did not validate, whatever it is, so that it can be written as JSON."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if depth == _MAX_DEPTH:
+        return "..."
+    if isinstance(value, Mapping):
+        return {str(key): _json_safe(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_safe(item, depth + 1) for item in value]
+    return str(value)
+
+
+_converter: Final = Converter()
+_converter.register_unstructure_hook(datetime, datetime.isoformat)
+_dump_fields: Final = make_dict_unstructure_fn(Download, _converter, torrent=override(omit=True))
+_converter.register_unstructure_hook(Download, _dump_download)
+_converter.register_unstructure_hook(
+    DownloadFailure,
+    make_dict_unstructure_fn(
+        DownloadFailure,
+        _converter,
+        request=override(
+            unstruct_hook=lambda request: (
+                dump_request(request) if isinstance(request, DownloadRequest) else _json_safe(request)
+            )
+        ),
+    ),
+)
