@@ -1,0 +1,75 @@
+"""Records in memory: for notebooks and tests, gone when the process ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+import attrs
+
+from audiobatch.models import Download, DownloadStatus
+
+
+class MemoryRepository:
+    """Keeps records for as long as the object lives."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, Download] = {}  # by id, oldest first
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"MemoryRepository({len(self._records)} records)"
+
+    def find(self, keys: Collection[str], /, *, client: str) -> Mapping[str, Download]:
+        """Look up by torrent URL or info-hash; see `Repository.find`."""
+        wanted = set(keys)
+        with self._lock:
+            return {
+                key: record
+                for record in self._records.values()
+                if record.client == client
+                for key in _keys(record) & wanted
+            }
+
+    def reserve(self, downloads: Sequence[Download], /) -> Sequence[Download]:
+        """Insert what is not held yet; see `Repository.reserve`."""
+        with self._lock:
+            return [self._holder(download) or self._insert(download) for download in downloads]
+
+    def _holder(self, download: Download) -> Download | None:
+        return next(
+            (
+                record
+                for record in self._records.values()
+                if record.client == download.client and record.info_hashes.matches(download.info_hashes)
+            ),
+            None,
+        )
+
+    def _insert(self, download: Download) -> Download:
+        self._records[download.id] = attrs.evolve(download, index=0, already_present=False)
+        return self._records[download.id]
+
+    def save(self, downloads: Sequence[Download], /) -> None:
+        """Update by id; see `Repository.save`."""
+        with self._lock:
+            for download in downloads:
+                if (record := self._records.get(download.id)) is not None:
+                    self._records[download.id] = attrs.evolve(
+                        record, request=download.request, status=download.status, torrent=download.torrent
+                    )
+
+    def unsettled(self, *, client: str) -> Iterator[Download]:
+        """Yield what a recovery has to look at; see `Repository.unsettled`."""
+        with self._lock:
+            records = [record for record in self._records.values() if record.client == client]
+        for record in records:
+            if record.status is DownloadStatus.RESERVED or (
+                record.status is DownloadStatus.QUEUED and record.torrent is not None
+            ):
+                yield record
+
+
+def _keys(record: Download) -> set[str]:
+    hashes = record.info_hashes
+    return {key for key in (record.request.torrent_url, hashes.v1, hashes.v2) if key is not None}

@@ -1,0 +1,307 @@
+"""Records in one SQLite file, shared by threads and by processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Final, Self
+
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
+
+from audiobatch import wire
+from audiobatch.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    NotATorrent,
+    RepositoryError,
+    RepositoryUnavailable,
+    SchemaMismatch,
+)
+from audiobatch.metainfo import InfoHashes, MagnetLink, Torrent, parse_magnet, parse_torrent
+from audiobatch.models import Download, DownloadStatus
+
+SCHEMA_VERSION: Final = 1
+_APPLICATION_ID: Final = 0x41624263  # tells our files from other SQLite databases
+
+_SCHEMA: Final = (
+    """CREATE TABLE downloads (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        client TEXT NOT NULL,
+        v1 TEXT,
+        v2 TEXT,
+        torrent_url TEXT NOT NULL,
+        request TEXT NOT NULL,
+        status TEXT NOT NULL,
+        created_at TEXT NOT NULL
+    )""",
+    "CREATE UNIQUE INDEX downloads_by_v1 ON downloads (client, v1) WHERE v1 IS NOT NULL",
+    "CREATE UNIQUE INDEX downloads_by_v2 ON downloads (client, v2) WHERE v2 IS NOT NULL",
+    "CREATE INDEX downloads_by_url ON downloads (client, torrent_url)",
+    # A table of its own, so that a new status does not write a torrent's bytes once more, and so that
+    # the few records that still hold their torrent are found without reading all the others.
+    "CREATE TABLE torrents (number INTEGER PRIMARY KEY REFERENCES downloads (number), content BLOB NOT NULL)",
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+_COLUMNS: Final = "d.number, d.id, d.client, d.v1, d.v2, d.request, d.status, d.created_at, t.content"
+_PAGE: Final = 50
+
+# Closing a connection that came through a fork could release locks of the parent: it is kept instead.
+_inherited: Final[list[sqlite3.Connection]] = []
+
+
+class SQLiteRepository:
+    """Keeps records in one file, in WAL mode, with ``synchronous=FULL``.
+
+    What `reserve` and `save` have written survives a crash of the process and of the
+    machine. Several processes may use one file, on a local disk (not on a network share).
+    A process that forks may go on using the object in the child.
+
+    Args:
+        path: The file; it is made, readable by its owner alone, if it is not there.
+        timeout: Seconds to wait while another process holds the file's write lock.
+
+    Raises:
+        ConfigurationError: The path is no path of a file.
+        SchemaMismatch: The file is no audiobatch database, or of a newer version.
+        RepositoryUnavailable: It cannot be opened.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, timeout: float = 30.0) -> None:
+        self._path = os.fspath(path)
+        if self._path in ("", ":memory:"):
+            raise ConfigurationError("give the path of a file; MemoryRepository keeps records without one")
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._connection = self._open()
+
+    def __repr__(self) -> str:
+        return f"SQLiteRepository({self._path!r})"
+
+    def find(self, keys: Collection[str], /, *, client: str) -> Mapping[str, Download]:
+        """Look up by torrent URL or info-hash; see `Repository.find`."""
+        found: dict[str, Download] = {}
+        parameters = {"keys": json.dumps(list(keys)), "client": client}
+        with self._session() as connection:
+            for column in ("torrent_url", "v1", "v2"):
+                rows = connection.execute(
+                    f"SELECT k.value, {_COLUMNS} FROM json_each(:keys) k"
+                    f" CROSS JOIN downloads d ON d.client = :client AND d.{column} = k.value"
+                    " LEFT JOIN torrents t ON t.number = d.number ORDER BY d.number",
+                    parameters,
+                )
+                found |= {key: _load(row) for key, *row in rows}
+        return found
+
+    def reserve(self, downloads: Sequence[Download], /) -> Sequence[Download]:
+        """Insert what is not held yet; see `Repository.reserve`."""
+        with self._transaction() as connection:
+            return [_holder(connection, download) or _insert(connection, download) for download in downloads]
+
+    def save(self, downloads: Sequence[Download], /) -> None:
+        """Update by id; see `Repository.save`."""
+        with self._transaction() as connection:
+            for download in downloads:
+                connection.execute(
+                    "UPDATE downloads SET torrent_url = ?, request = ?, status = ? WHERE id = ?",
+                    (download.request.torrent_url, _dump_request(download), download.status, download.id),
+                )
+                _write_torrent(connection, download)
+
+    def unsettled(self, *, client: str) -> Iterator[Download]:
+        """Yield what a recovery has to look at; see `Repository.unsettled`."""
+        last = -1
+        while True:
+            with self._session() as connection:
+                rows = connection.execute(
+                    f"SELECT {_COLUMNS} FROM torrents t CROSS JOIN downloads d ON d.number = t.number"
+                    " WHERE t.number > ? AND d.client = ? AND d.status IN (?, ?) ORDER BY t.number LIMIT ?",
+                    (last, client, DownloadStatus.RESERVED, DownloadStatus.QUEUED, _PAGE),
+                ).fetchall()
+            if not rows:
+                return
+            last = rows[-1][0]
+            yield from map(_load, rows)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._process == os.getpid():
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _session(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection to one thread at a time, and turn SQLite's errors into ours."""
+        if self._process != os.getpid():
+            _inherited.append(self._connection)
+            self._lock = threading.Lock()
+            self._process = os.getpid()
+            self._connection = self._open()
+        with self._lock, _translated_errors(self._path):
+            yield self._connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._session() as connection:
+            # Immediate: take the write lock before reading, so that what was read still holds when it is written.
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _open(self) -> sqlite3.Connection:
+        with _translated_errors(self._path):
+            try:
+                # Made by us so that nobody else can read it from its first moment on: URLs hold passkeys.
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            except OSError as error:
+                raise RepositoryUnavailable(f"cannot open the database {self._path!r}: {error.strerror}") from None
+            connection = sqlite3.connect(
+                self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._set_up(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        # Two processes that switch a new file to WAL at once make one of them fail without waiting.
+        for attempt in Retrying(
+            retry=retry_if_exception(_is_busy),
+            stop=stop_after_delay(self._timeout),
+            wait=wait_random(0.005, 0.05),
+            reraise=True,
+        ):
+            with attempt:
+                connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if _is_current(connection):
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        if not _is_current(connection):
+            for statement in _SCHEMA:
+                connection.execute(statement)
+        connection.execute("COMMIT")
+
+
+@contextmanager
+def _translated_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise RepositoryUnavailable(f"the database {path!r} cannot be used: {error}") from error
+    except sqlite3.Error as error:
+        if error.sqlite_errorname == "SQLITE_NOTADB":
+            raise SchemaMismatch(f"{path!r} is not a database: give the path of another file") from error
+        raise RepositoryError(f"the database {path!r} failed: {error}") from error
+
+
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.Error) and error.sqlite_errorname.startswith("SQLITE_BUSY")
+
+
+def _is_current(connection: sqlite3.Connection) -> bool:
+    """Tell whether the schema is in place; False for a new file."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if (version, application, tables) == (0, 0, 0):
+        return False
+    if application != _APPLICATION_ID:
+        raise SchemaMismatch("the file is a database of another program: give the path of another file")
+    if version != SCHEMA_VERSION:
+        raise SchemaMismatch(f"the database has schema version {version}, this audiobatch knows {SCHEMA_VERSION}")
+    return True
+
+
+def _holder(connection: sqlite3.Connection, download: Download) -> Download | None:
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM downloads d LEFT JOIN torrents t ON t.number = d.number"
+        " WHERE d.client = :client AND (d.v1 = :v1 OR d.v2 = :v2) ORDER BY d.number LIMIT 1",
+        {"client": download.client, "v1": download.info_hashes.v1, "v2": download.info_hashes.v2},
+    ).fetchone()
+    return None if row is None else _load(row)
+
+
+def _insert(connection: sqlite3.Connection, download: Download) -> Download:
+    connection.execute(
+        "INSERT INTO downloads (id, client, v1, v2, torrent_url, request, status, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            download.id,
+            download.client,
+            download.info_hashes.v1,
+            download.info_hashes.v2,
+            download.request.torrent_url,
+            _dump_request(download),
+            download.status,
+            download.created_at.isoformat(),
+        ),
+    )
+    _write_torrent(connection, download)
+    return download
+
+
+def _write_torrent(connection: sqlite3.Connection, download: Download) -> None:
+    if download.torrent is None:
+        connection.execute(
+            "DELETE FROM torrents WHERE number = (SELECT number FROM downloads WHERE id = ?)", (download.id,)
+        )
+        return
+    connection.execute(
+        "INSERT INTO torrents (number, content) SELECT number, ? FROM downloads WHERE id = ?"
+        " ON CONFLICT (number) DO UPDATE SET content = excluded.content WHERE content <> excluded.content",
+        (_dump_torrent(download.torrent), download.id),
+    )
+
+
+def _dump_request(download: Download) -> str:
+    return json.dumps(wire.dump_request(download.request))
+
+
+def _dump_torrent(torrent: Torrent) -> bytes:
+    return torrent.uri.encode() if isinstance(torrent, MagnetLink) else torrent.content
+
+
+def _load_torrent(content: bytes | None) -> Torrent | None:
+    if content is None:
+        return None
+    return parse_magnet(content.decode()) if content.startswith(b"magnet:") else parse_torrent(content)
+
+
+def _load(row: Sequence[Any]) -> Download:
+    _, identifier, client, v1, v2, request, status, created_at, content = row
+    try:
+        return Download(
+            id=identifier,
+            request=wire.load_request(json.loads(request)),
+            info_hashes=InfoHashes(v1=v1, v2=v2),
+            client=client,
+            status=DownloadStatus(status),
+            created_at=datetime.fromisoformat(created_at),
+            torrent=_load_torrent(content),
+        )
+    except (ValueError, TypeError, InvalidRequestError, NotATorrent) as error:
+        raise RepositoryError(f"record {identifier} of the database cannot be read") from error
