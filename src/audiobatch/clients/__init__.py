@@ -1,0 +1,1 @@
+"""Torrent clients: one adapter in each module."""
