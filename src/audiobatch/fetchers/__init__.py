@@ -1,0 +1,1 @@
+"""Where torrents come from: one source in each module."""
