@@ -1,0 +1,90 @@
+"""One request of a batch on its way, and the outcomes that it can have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from attrs import evolve, frozen
+
+from audiobatch.errors import AudiobatchError, NotAttempted
+from audiobatch.metainfo import InfoHashes, Torrent
+from audiobatch.models import Download, DownloadFailure, DownloadRequest, Outcome, Stage
+
+
+@frozen
+class Item:
+    """A valid request, with its place in the batch, and its torrent as soon as that is at hand."""
+
+    index: int
+    request: DownloadRequest
+    torrent: Torrent | None = None
+
+    @property
+    def info_hashes(self) -> InfoHashes:
+        """Those of the torrent at hand."""
+        assert self.torrent is not None, "the torrent is not at hand yet"
+        return self.torrent.info_hashes
+
+    def succeeded(self, record: Download, *, already_present: bool) -> Download:
+        """Report that it is in the client; the torrent's bytes stay with the record."""
+        return evolve(record, index=self.index, request=self.request, already_present=already_present, torrent=None)
+
+    def failed(self, error: AudiobatchError, stage: Stage) -> DownloadFailure:
+        """Report that it is not in the client, or may not be."""
+        return DownloadFailure.from_error(error, index=self.index, request=self.request, stage=stage)
+
+    def echo(self, outcome: Outcome) -> Outcome:
+        """Report for this item what became of its twin."""
+        if isinstance(outcome, Download):
+            return self.succeeded(outcome, already_present=True)
+        return evolve(outcome, index=self.index, request=self.request)
+
+
+class BatchEnded(Exception):
+    """The batch cannot go on: the client or the repository is of no use, or it was told to stop.
+
+    Attributes:
+        error: Why; it belongs to the next item that has no outcome yet.
+        stage: Where.
+    """
+
+    def __init__(self, error: AudiobatchError, stage: Stage) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.stage = stage
+
+
+def not_attempted(reason: AudiobatchError) -> NotAttempted:
+    """Say of an item that the batch ended before it, and why."""
+    return reason if isinstance(reason, NotAttempted) else NotAttempted(f"not attempted, because {reason}")
+
+
+STOPPED = NotAttempted("not attempted, because the batch was stopped")
+
+
+class Twins:
+    """Finds the items of a group that ask for the same thing, so that it is done once.
+
+    Args:
+        items: The group.
+        same: Tells whether two of them are twins.
+    """
+
+    def __init__(self, items: Iterable[Item], same: Callable[[Item, Item], bool]) -> None:
+        self._families: dict[int, list[Item]] = {}
+        for item in items:
+            family = next((family for family in self._families.values() if same(family[0], item)), None)
+            if family is None:
+                self._families[item.index] = [item]
+            else:
+                family.append(item)
+
+    @property
+    def first(self) -> list[Item]:
+        """The first of each kind: those that something is done for."""
+        return [family[0] for family in self._families.values()]
+
+    def outcomes(self, outcome: Outcome) -> Iterable[Outcome]:
+        """Return the outcome of a first one, and what it means for its twins."""
+        _, *others = self._families[outcome.index]
+        return [outcome, *(item.echo(outcome) for item in others)]

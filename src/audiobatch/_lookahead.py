@@ -1,0 +1,49 @@
+"""Work ahead of whoever takes the results: several at once, bounded, in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+def look_ahead(function: Callable[[_T], _R], items: Iterable[_T], *, workers: int) -> Iterator[list[tuple[_T, _R]]]:
+    """Apply the function to the items in threads, and yield groups of items with their results.
+
+    A group holds everything that is ready when the taker comes for it, at least one, in the
+    order of the items. While the taker is busy with it, at most `workers` more are begun.
+
+    Args:
+        function: What to do with an item. What it raises is raised here, in the item's turn.
+        items: Taken one by one, no sooner than there is a place.
+        workers: Threads, and results that may wait.
+    """
+    remaining = iter(items)
+    begun: deque[tuple[_T, Future[_R]]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="audiobatch-fetch") as pool:
+
+        def begin_more() -> None:
+            begun.extend((item, pool.submit(function, item)) for item in islice(remaining, workers - len(begun)))
+
+        try:
+            begin_more()
+            while begun:
+                group = _take_ready(begun)
+                begin_more()
+                yield group
+        finally:
+            for _, future in begun:
+                future.cancel()
+
+
+def _take_ready(begun: deque[tuple[_T, Future[_R]]]) -> list[tuple[_T, _R]]:
+    group: list[tuple[_T, _R]] = []
+    while begun and (not group or begun[0][1].done()):
+        item, future = begun.popleft()
+        group.append((item, future.result()))
+    return group

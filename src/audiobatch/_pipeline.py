@@ -1,0 +1,131 @@
+"""Take the valid requests of one batch from the first look-up, over the fetch, to their outcomes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from threading import Event
+
+from attrs import evolve, frozen
+
+from audiobatch._item import STOPPED, BatchEnded, Item, Twins, not_attempted
+from audiobatch._lookahead import look_ahead
+from audiobatch._retry import RetryPolicy
+from audiobatch._serial import SerialClient
+from audiobatch._settle import closed
+from audiobatch._submission import submit_group
+from audiobatch.errors import AudiobatchError
+from audiobatch.metainfo import Torrent
+from audiobatch.models import Download, Outcome, Stage
+from audiobatch.protocols import Repository, TorrentFetcher
+
+_log = logging.getLogger("audiobatch")
+
+
+@frozen(kw_only=True)
+class Pipeline:
+    """What a batch runs through. Several threads may run one each at the same time."""
+
+    client: SerialClient
+    fetcher: TorrentFetcher
+    repository: Repository
+    max_concurrent_fetches: int
+    fetch_retry: RetryPolicy
+
+    def run(self, items: Sequence[Item], stop: Event) -> Iterator[Outcome]:
+        """Look up, fetch and submit; yield one outcome for each item, as soon as it is settled."""
+        twins = Twins(items, lambda one, other: one.request.torrent_url == other.request.torrent_url)
+        first_ones = self._look_up_and_fetch(twins.first, stop)
+        yield from _answer_all(items, (outcome for first in first_ones for outcome in twins.outcomes(first)))
+
+    def submit(self, items: Sequence[Item], stop: Event) -> Iterator[Outcome]:
+        """Submit items whose torrents are at hand; yield one outcome for each."""
+        yield from _answer_all(items, self._submit(items, stop))
+
+    def _look_up_and_fetch(self, items: Sequence[Item], stop: Event) -> Iterator[Outcome]:
+        present, remaining = self._look_up(items, stop)
+        yield from present
+        obtain = partial(self._obtain, stop=stop)
+        for group in look_ahead(obtain, remaining, workers=self.max_concurrent_fetches):
+            if stop.is_set():
+                raise BatchEnded(STOPPED, Stage.FETCH)
+            at_hand: list[Item] = []
+            for item, got in group:
+                if isinstance(got, AudiobatchError):
+                    yield item.failed(got, Stage.FETCH)
+                else:
+                    at_hand.append(evolve(item, torrent=got))
+            yield from self._submit(at_hand, stop)
+
+    def _submit(self, items: Sequence[Item], stop: Event) -> Iterator[Outcome]:
+        twins = Twins(items, lambda one, other: one.info_hashes.matches(other.info_hashes))
+        if items:
+            for outcome in submit_group(twins.first, client=self.client, repository=self.repository, stop=stop):
+                yield from twins.outcomes(outcome)
+
+    def _look_up(self, items: Sequence[Item], stop: Event) -> tuple[list[Outcome], list[Item]]:
+        """Find what is known by its URL: no tracker is asked for what is in the client, or still on record.
+
+        Returns:
+            The outcomes of those that are in the client, and the other items.
+
+        Raises:
+            BatchEnded: The client or the repository is of no use: no tracker is to be asked for anything.
+        """
+        if stop.is_set():
+            raise BatchEnded(STOPPED, Stage.LOOK_UP)
+        try:
+            records = self.repository.find([item.request.torrent_url for item in items], client=self.client.name)
+            if records:
+                present = self.client.look_up([record.info_hashes for record in records.values()], stop)
+            else:
+                self.client.check(stop)
+                present = frozenset()
+            there = {url: record for url, record in records.items() if record.info_hashes in present}
+            return self._report_present(items, there), [
+                _with_torrent_on_record(item, records) for item in items if item.request.torrent_url not in there
+            ]
+        except AudiobatchError as error:
+            raise BatchEnded(error, Stage.LOOK_UP) from None
+
+    def _report_present(self, items: Sequence[Item], records: Mapping[str, Download]) -> list[Outcome]:
+        after = {url: closed(record, None, made_here=False) for url, record in records.items()}
+        if changed := [record for url, record in after.items() if record != records[url]]:
+            self.repository.save(changed)
+        return [
+            item.succeeded(after[item.request.torrent_url], already_present=True)
+            for item in items
+            if item.request.torrent_url in after
+        ]
+
+    def _obtain(self, item: Item, stop: Event) -> Torrent | AudiobatchError:
+        """Fetch the torrent if it is not at hand; runs ahead, in threads of its own."""
+        if item.torrent is not None:
+            return item.torrent
+        if stop.is_set():
+            return STOPPED
+        try:
+            return self.fetch_retry.call(lambda: self.fetcher.fetch(item.request), stop=stop)
+        except AudiobatchError as error:
+            return error
+
+
+def _answer_all(items: Sequence[Item], outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    """Pass outcomes on, and if the batch ends early, say so for every item that is left."""
+    unanswered = {item.index: item for item in items}
+    try:
+        for outcome in outcomes:
+            del unanswered[outcome.index]
+            yield outcome
+    except BatchEnded as end:
+        _log.warning("the batch ended before %d of its items: %s", len(unanswered), end.error)
+        error = end.error
+        for item in unanswered.values():
+            yield item.failed(error, end.stage)
+            error = not_attempted(end.error)
+
+
+def _with_torrent_on_record(item: Item, records: Mapping[str, Download]) -> Item:
+    record = records.get(item.request.torrent_url)
+    return evolve(item, torrent=record.torrent) if item.torrent is None and record is not None else item

@@ -1,0 +1,79 @@
+"""When to try once more: bounded, with back-off, and at once over when the batch is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event
+from typing import TypeVar
+
+from attrs import field, frozen, validators
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    retry_if_result,
+    stop_after_attempt,
+    stop_when_event_set,
+)
+from tenacity.nap import sleep_using_event
+
+from audiobatch.errors import AudiobatchError
+
+_T = TypeVar("_T")
+
+
+@frozen(kw_only=True)
+class RetryPolicy:
+    """How often something is tried, and how long to wait in between.
+
+    Only a transient error is tried again. Where the other side asked for a longer wait
+    (``retry_after``) that wait is kept; if it is longer than ``max_wait``, it is not tried again.
+
+    Args:
+        attempts: Tries in all, at least 1.
+        wait: Seconds before the second try.
+        factor: By how much each further wait is longer than the one before.
+        max_wait: Seconds that a wait takes at most.
+    """
+
+    attempts: int = field(default=3, validator=validators.ge(1))
+    wait: float = field(default=0.5, validator=validators.ge(0))
+    factor: float = field(default=2.0, validator=validators.ge(1))
+    max_wait: float = field(default=10.0, validator=validators.ge(0))
+
+    def call(self, function: Callable[[], _T], *, stop: Event, unless: Callable[[_T], bool] | None = None) -> _T:
+        """Call until it succeeds; with `unless`, until the result satisfies that.
+
+        Args:
+            function: What to call.
+            stop: Ends the waiting, and with it the tries, as soon as it is set.
+            unless: Tells of a result whether it will do.
+
+        Returns:
+            The result of the last call.
+
+        Raises:
+            AudiobatchError: What the last call raised.
+        """
+        return Retrying(
+            stop=stop_after_attempt(self.attempts) | stop_when_event_set(stop),
+            wait=self._seconds,
+            sleep=sleep_using_event(stop),
+            retry=retry_if_exception(self._is_worth_waiting)
+            | retry_if_result(lambda result: unless is not None and not unless(result)),
+            retry_error_callback=_last_outcome,
+        )(function)
+
+    def _is_worth_waiting(self, error: BaseException) -> bool:
+        return isinstance(error, AudiobatchError) and error.transient and (error.retry_after or 0) <= self.max_wait
+
+    def _seconds(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked_for = error.retry_after if isinstance(error, AudiobatchError) else None
+        backoff: float = self.wait * self.factor ** (state.attempt_number - 1)
+        return min(max(backoff, asked_for or 0), self.max_wait)
+
+
+def _last_outcome(state: RetryCallState) -> object:
+    assert state.outcome is not None
+    return state.outcome.result()

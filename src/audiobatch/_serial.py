@@ -1,0 +1,76 @@
+"""A torrent client that gets one request at a time, whatever the number of threads and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from collections.abc import Set as AbstractSet
+from threading import Event, Lock
+
+from attrs import field, frozen
+
+from audiobatch._retry import RetryPolicy
+from audiobatch.errors import AudiobatchError
+from audiobatch.metainfo import InfoHashes, Torrent
+from audiobatch.models import AddOptions
+from audiobatch.protocols import SupportsCheck, TorrentClient
+
+
+@frozen
+class SerialClient:
+    """Asks a client in turn, and asks again what can be asked again: everything but an add."""
+
+    _client: TorrentClient
+    _retry: RetryPolicy
+    _turn: Lock = field(factory=Lock, init=False)
+
+    @property
+    def name(self) -> str:
+        """The client's own."""
+        return self._client.name
+
+    def check(self, stop: Event) -> None:
+        """Raise the client's error if it is of no use now; a client that cannot tell passes."""
+        if isinstance(self._client, SupportsCheck):
+            self._retry.call(self._check_once, stop=stop)
+
+    def _check_once(self) -> None:
+        assert isinstance(self._client, SupportsCheck)
+        with self._turn:
+            self._client.check()
+
+    def add(self, torrent: Torrent, options: AddOptions) -> AudiobatchError | None:
+        """Hand over a torrent, once. Return what the client raised, or None if it accepted."""
+        with self._turn:
+            try:
+                self._client.add(torrent, options)
+            except AudiobatchError as error:
+                return error
+        return None
+
+    def look_up(self, info_hashes: Collection[InfoHashes], stop: Event) -> AbstractSet[InfoHashes]:
+        """Return those that the client has."""
+        return self._retry.call(lambda: self._status(info_hashes), stop=stop)
+
+    def confirm(
+        self, info_hashes: Collection[InfoHashes], stop: Event
+    ) -> tuple[AbstractSet[InfoHashes], AudiobatchError | None]:
+        """Look up until the client shows all of them, or the tries are used up.
+
+        Returns:
+            Those that were seen; and, if the last lookup failed, why. Without such an
+            error the others are known to be absent.
+        """
+        seen: set[InfoHashes] = set()
+
+        def look() -> None:
+            seen.update(self._status([hashes for hashes in info_hashes if hashes not in seen]))
+
+        try:
+            self._retry.call(look, stop=stop, unless=lambda _: len(seen) == len(set(info_hashes)))
+        except AudiobatchError as error:
+            return seen, error
+        return seen, None
+
+    def _status(self, info_hashes: Collection[InfoHashes]) -> AbstractSet[InfoHashes]:
+        with self._turn:
+            return self._client.status(info_hashes).keys()

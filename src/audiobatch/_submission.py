@@ -1,0 +1,182 @@
+"""Bring a group of torrents into the client: look up, reserve, submit, confirm, settle."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import deque
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from threading import Event
+
+from attrs import evolve, mutable
+
+from audiobatch._item import STOPPED, BatchEnded, Item, not_attempted
+from audiobatch._serial import SerialClient
+from audiobatch._settle import closed, is_unclear, verdict, was_done
+from audiobatch.errors import AudiobatchError, ClientAuthError, TorrentRejected, Unconfirmed
+from audiobatch.models import Download, DownloadStatus, Outcome, Stage
+from audiobatch.protocols import Repository
+
+_log = logging.getLogger("audiobatch")
+_MAX_SENDS = 2
+
+
+@mutable
+class _Entry:
+    """How far an item has come.
+
+    Attributes:
+        item: Its torrent is at hand.
+        record: What is on record for it.
+        made_here: This batch made the record, or took it up again.
+        present: The client had the torrent before anything was sent.
+        sends: How often it was handed over.
+        answer: What the last add raised; None if the client accepted it.
+        seen: Whether it was seen in the client after that; None if no lookup could tell.
+    """
+
+    item: Item
+    record: Download
+    made_here: bool
+    present: bool
+    sends: int = 0
+    answer: AudiobatchError | None = None
+    seen: bool | None = None
+
+    @property
+    def error(self) -> AudiobatchError | None:
+        """Why it failed, as far as is known now; None if it is in the client."""
+        if self.present:
+            return None
+        return verdict(self.answer, seen=self.seen) if self.sends else STOPPED
+
+    @property
+    def has_outcome(self) -> bool:
+        """It was submitted, or was there already: what became of it is known."""
+        return self.present or self.sends > 0
+
+    @property
+    def already_present(self) -> bool:
+        """It came into the client before this batch brought it there, as far as can be told."""
+        return self.present or (self.sends == 1 and isinstance(self.answer, TorrentRejected))
+
+    def outcome(self) -> Outcome:
+        """Report what became of it."""
+        if (error := self.error) is None:
+            return self.item.succeeded(self.record, already_present=self.already_present)
+        return self.item.failed(error, Stage.CONFIRM if isinstance(error, Unconfirmed) else Stage.SUBMIT)
+
+
+def submit_group(
+    items: Sequence[Item], *, client: SerialClient, repository: Repository, stop: Event
+) -> Iterator[Outcome]:
+    """Yield the outcome of each item that was submitted, or was there already.
+
+    Args:
+        items: All different torrents, and all at hand.
+        client: Where they go.
+        repository: Where it is written down before.
+        stop: Keeps what has not been handed over from being so.
+
+    Raises:
+        BatchEnded: What was yielded before stands; the other items were not handed over.
+    """
+    try:
+        present = client.look_up([item.info_hashes for item in items], stop)
+    except AudiobatchError as error:
+        raise BatchEnded(error, Stage.LOOK_UP) from None
+    try:
+        entries = _reserve([(item, item.info_hashes in present) for item in items], client.name, repository)
+    except AudiobatchError as error:
+        raise BatchEnded(error, Stage.RESERVE) from None
+    end = _submit([entry for entry in entries if not entry.present], client, stop)
+    try:
+        _settle(entries, repository)
+    except AudiobatchError as error:
+        _log.warning("the outcome of %d downloads is not on record; recover() mends that: %s", len(entries), error)
+        end = end or BatchEnded(not_attempted(error), Stage.SETTLE)
+    yield from (entry.outcome() for entry in entries if entry.has_outcome)
+    if end is not None:
+        raise end
+
+
+def _reserve(items: Sequence[tuple[Item, bool]], client: str, repository: Repository) -> list[_Entry]:
+    """Write down what is about to be added, before anything is."""
+    now = datetime.now(UTC)
+    new = [
+        Download(
+            id=str(uuid.uuid4()),
+            request=item.request,
+            info_hashes=item.info_hashes,
+            client=client,
+            status=DownloadStatus.RESERVED,
+            created_at=now,
+            torrent=item.torrent,
+        )
+        for item, _ in items
+    ]
+    entries, taken_up = [], []
+    for (item, present), mine, held in zip(items, new, repository.reserve(new), strict=True):
+        record = held
+        if not present:
+            # Where an older record exists, the client lost or never got it: it is taken up again.
+            record = evolve(held, request=item.request, status=DownloadStatus.RESERVED, torrent=item.torrent)
+            if record != held:
+                taken_up.append(record)
+        entries.append(_Entry(item, record, made_here=held.id == mine.id or record != held, present=present))
+    if taken_up:
+        repository.save(taken_up)
+    return entries
+
+
+def _submit(entries: Sequence[_Entry], client: SerialClient, stop: Event) -> BatchEnded | None:
+    """Hand over what is absent, one by one, and look it up; say why if the batch has to end."""
+    waiting = deque(entries)
+    end = None
+    while waiting and end is None:
+        sent, end = _send(waiting, client, stop)
+        if sent:
+            end = _confirm(sent, client, stop) or end
+        # Only a lookup that shows absence allows to send again what had no clear answer.
+        again = [entry for entry in sent if entry.seen is False and is_unclear(entry.answer)]
+        waiting.extendleft(entry for entry in again if entry.sends < _MAX_SENDS)
+    return end
+
+
+def _send(waiting: deque[_Entry], client: SerialClient, stop: Event) -> tuple[list[_Entry], BatchEnded | None]:
+    """Send until all is sent, or an answer says that looking up or ending the batch comes first."""
+    sent: list[_Entry] = []
+    while waiting:
+        if stop.is_set():
+            return sent, BatchEnded(STOPPED, Stage.SUBMIT)
+        entry = waiting.popleft()
+        assert entry.item.torrent is not None
+        entry.answer = client.add(entry.item.torrent, entry.item.request.options)
+        entry.sends += 1
+        sent.append(entry)
+        if isinstance(entry.answer, ClientAuthError):
+            return sent, BatchEnded(not_attempted(entry.answer), Stage.SUBMIT)
+        if is_unclear(entry.answer):
+            break
+    return sent, None
+
+
+def _confirm(sent: Sequence[_Entry], client: SerialClient, stop: Event) -> BatchEnded | None:
+    seen, error = client.confirm([entry.item.info_hashes for entry in sent if was_done(entry.answer)], stop)
+    for entry in sent:
+        entry.seen = True if entry.item.info_hashes in seen else None if error else False
+    return BatchEnded(not_attempted(error), Stage.CONFIRM) if error else None
+
+
+def _settle(entries: Sequence[_Entry], repository: Repository) -> None:
+    """Close the records in one transaction."""
+    changed = {}
+    for number, entry in enumerate(entries):
+        record = closed(entry.record, entry.error, made_here=entry.made_here)
+        if record != entry.record:
+            changed[number] = record
+    if changed:
+        repository.save(list(changed.values()))
+    for number, record in changed.items():
+        entries[number].record = record

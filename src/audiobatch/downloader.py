@@ -1,0 +1,171 @@
+"""`BatchDownloader`: a batch of requests in, the truth about each of them out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from threading import Event
+from typing import Final, TypeAlias
+
+from audiobatch import wire
+from audiobatch._item import Item
+from audiobatch._pipeline import Pipeline
+from audiobatch._retry import RetryPolicy
+from audiobatch._serial import SerialClient
+from audiobatch._urls import is_magnet
+from audiobatch.errors import (
+    BatchTooLargeError,
+    ConfigurationError,
+    EmptyBatchError,
+    InvalidBatchError,
+    InvalidRequestError,
+)
+from audiobatch.metainfo import parse_magnet
+from audiobatch.models import BatchResult, Download, DownloadFailure, DownloadRequest, Outcome, Stage
+from audiobatch.protocols import Repository, TorrentClient, TorrentFetcher
+
+_log = logging.getLogger("audiobatch")
+
+GivenRequest: TypeAlias = DownloadRequest | Mapping[str, object]
+
+FETCH_RETRY: Final = RetryPolicy(attempts=3, wait=0.5, factor=2.0)
+"""For a tracker that is down for the moment: once more after half a second, and one second later."""
+
+CONFIRM_RETRY: Final = RetryPolicy(attempts=3, wait=0.25, factor=8.0)
+"""For a torrent that does not show yet: once more after a quarter of a second, and two seconds later."""
+
+_PAGE: Final = 50  # records that a recovery takes at once
+
+
+class BatchDownloader:
+    """Queues batches of audiobook downloads in a torrent client.
+
+    After `run`, every item reported as successful is in the client under its own
+    info-hash, and every item reported as failed is not there, or says ``unconfirmed``.
+
+    Several threads may use one object, each with its own batch; the client still gets one
+    request at a time. Whoever made client, fetcher and repository closes them.
+
+    Args:
+        client: Where the torrents go.
+        fetcher: Where they come from.
+        repository: Where it is written down, before the client gets anything.
+        max_batch_size: Requests that one batch may hold, at least 1.
+        max_concurrent_fetches: Torrents fetched at once, at least 1.
+        fetch_retry: How to go on after a tracker's transient error.
+        confirm_retry: How to look for a torrent that the client does not show yet.
+
+    Raises:
+        ConfigurationError: A number is below 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: TorrentClient,
+        fetcher: TorrentFetcher,
+        repository: Repository,
+        max_batch_size: int = 50,
+        max_concurrent_fetches: int = 4,
+        fetch_retry: RetryPolicy = FETCH_RETRY,
+        confirm_retry: RetryPolicy = CONFIRM_RETRY,
+    ) -> None:
+        if max_batch_size < 1 or max_concurrent_fetches < 1:
+            raise ConfigurationError("max_batch_size and max_concurrent_fetches must be at least 1")
+        self._max_batch_size = max_batch_size
+        self._client = SerialClient(client, confirm_retry)
+        self._repository = repository
+        self._pipeline = Pipeline(
+            client=self._client,
+            fetcher=fetcher,
+            repository=repository,
+            max_concurrent_fetches=max_concurrent_fetches,
+            fetch_retry=fetch_retry,
+        )
+
+    def run(self, requests: Iterable[GivenRequest], *, stop: Event | None = None) -> BatchResult:
+        """Queue a batch, and report on every item of it.
+
+        Args:
+            requests: 1 to ``max_batch_size`` requests; a mapping is read as `wire.load_request`
+                does. One that does not validate fails alone.
+            stop: Set it, from any thread, to end the batch between two steps: what was
+                handed over is settled, the rest comes back as ``not_attempted``.
+
+        Raises:
+            EmptyBatchError: There is no request.
+            BatchTooLargeError: There are more than ``max_batch_size``.
+            InvalidBatchError: It is no collection of requests. After each of the three,
+                nothing was touched.
+        """
+        return BatchResult(self.stream(requests, stop=stop))
+
+    def stream(self, requests: Iterable[GivenRequest], *, stop: Event | None = None) -> Iterator[Outcome]:
+        """Queue a batch, and yield each outcome as soon as it is settled, in no fixed order.
+
+        Takes and raises the same as `run`, at the call. An iteration that is not finished
+        leaves the rest of the batch undone.
+        """
+        if isinstance(requests, str | bytes | Mapping):
+            raise InvalidBatchError("give a list of requests; wire.load_batch reads one from JSON")
+        given = list(islice(requests, self._max_batch_size + 1))
+        if not given:
+            raise EmptyBatchError("the batch is empty: give at least one request")
+        if len(given) > self._max_batch_size:
+            raise BatchTooLargeError(f"the batch exceeds the limit of {self._max_batch_size} requests: split it")
+        return self._stream(given, stop or Event())
+
+    def download(self, request: GivenRequest, *, stop: Event | None = None) -> Download:
+        """Queue a single request.
+
+        Raises:
+            AudiobatchError: Why it failed: the error that belongs to the failure's code.
+        """
+        outcome = self.run([request], stop=stop).outcomes[0]
+        if isinstance(outcome, DownloadFailure):
+            raise outcome.as_error()
+        return outcome
+
+    def recover(self, *, stop: Event | None = None) -> BatchResult:
+        """Settle what earlier runs left open, without asking any tracker again.
+
+        Call it when a program starts. What a crash left between record and client is looked
+        up, and added from the record where it is missing. So is what the client had
+        confirmed but has lost since (a daemon killed right after its answer does that).
+
+        Returns:
+            What became of each record that was open. The indices count the records.
+
+        Raises:
+            ClientError: The client is of no use now; nothing was changed.
+            RepositoryError: Likewise the repository.
+        """
+        stop = stop or Event()
+        self._client.check(stop)
+        records = enumerate(self._repository.unsettled(client=self._client.name))
+        outcomes: list[Outcome] = []
+        while page := [Item(index, record.request, record.torrent) for index, record in islice(records, _PAGE)]:
+            outcomes.extend(self._pipeline.submit(page, stop))
+        _log.info("recovery looked at %d downloads", len(outcomes))
+        return BatchResult(outcomes)
+
+    def _stream(self, given: Sequence[GivenRequest], stop: Event) -> Iterator[Outcome]:
+        _log.info("batch of %d started", len(given))
+        successful = 0
+        items: list[Item] = []
+        for index, request in enumerate(given):
+            try:
+                items.append(_admit(index, request))
+            except InvalidRequestError as error:
+                yield DownloadFailure.from_error(error, index=index, request=request, stage=Stage.VALIDATE)
+        for outcome in self._pipeline.run(items, stop):
+            successful += isinstance(outcome, Download)
+            yield outcome
+        _log.info("batch finished: %d successful, %d failed", successful, len(given) - successful)
+
+
+def _admit(index: int, request: GivenRequest) -> Item:
+    valid = request if isinstance(request, DownloadRequest) else wire.load_request(request)
+    # A magnet link holds all there is to fetch.
+    return Item(index, valid, parse_magnet(valid.torrent_url) if is_magnet(valid.torrent_url) else None)
