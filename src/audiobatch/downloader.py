@@ -29,6 +29,9 @@ _log = logging.getLogger("audiobatch")
 
 GivenRequest: TypeAlias = DownloadRequest | Mapping[str, object]
 
+MAX_BATCH_SIZE: Final = 50
+"""Requests that a batch may hold, unless the downloader is told otherwise."""
+
 FETCH_RETRY: Final = RetryPolicy(attempts=3, wait=0.5, factor=2.0)
 """For a tracker that is down for the moment: once more after half a second, and one second later."""
 
@@ -36,6 +39,28 @@ CONFIRM_RETRY: Final = RetryPolicy(attempts=3, wait=0.25, factor=8.0)
 """For a torrent that does not show yet: once more after a quarter of a second, and two seconds later."""
 
 _PAGE: Final = 50  # records that a recovery takes at once
+
+
+def admit_batch(requests: Iterable[GivenRequest], *, limit: int) -> list[GivenRequest]:
+    """Return the requests as a list, if they make a batch at all.
+
+    Args:
+        requests: Anything to iterate over; no more than ``limit + 1`` are taken from it.
+        limit: How many a batch may hold.
+
+    Raises:
+        EmptyBatchError: There is none.
+        BatchTooLargeError: There are more than the limit.
+        InvalidBatchError: It is a text or a mapping, no collection of requests.
+    """
+    if isinstance(requests, str | bytes | Mapping):
+        raise InvalidBatchError("give a list of requests; wire.load_batch reads one from JSON")
+    batch = list(islice(requests, limit + 1))
+    if not batch:
+        raise EmptyBatchError("the batch is empty: give at least one request")
+    if len(batch) > limit:
+        raise BatchTooLargeError(f"the batch exceeds the limit of {limit} requests: split it")
+    return batch
 
 
 class BatchDownloader:
@@ -66,7 +91,7 @@ class BatchDownloader:
         client: TorrentClient,
         fetcher: TorrentFetcher,
         repository: Repository,
-        max_batch_size: int = 50,
+        max_batch_size: int = MAX_BATCH_SIZE,
         max_concurrent_fetches: int = 4,
         fetch_retry: RetryPolicy = FETCH_RETRY,
         confirm_retry: RetryPolicy = CONFIRM_RETRY,
@@ -107,14 +132,7 @@ class BatchDownloader:
         Takes and raises the same as `run`, at the call. An iteration that is not finished
         leaves the rest of the batch undone.
         """
-        if isinstance(requests, str | bytes | Mapping):
-            raise InvalidBatchError("give a list of requests; wire.load_batch reads one from JSON")
-        given = list(islice(requests, self._max_batch_size + 1))
-        if not given:
-            raise EmptyBatchError("the batch is empty: give at least one request")
-        if len(given) > self._max_batch_size:
-            raise BatchTooLargeError(f"the batch exceeds the limit of {self._max_batch_size} requests: split it")
-        return self._stream(given, stop or Event())
+        return self._stream(admit_batch(requests, limit=self._max_batch_size), stop or Event())
 
     def download(self, request: GivenRequest, *, stop: Event | None = None) -> Download:
         """Queue a single request.

@@ -1,0 +1,216 @@
+"""``python -m audiobatch``: run a batch from the command line, or the demo."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import Final
+
+from audiobatch import wire
+from audiobatch._watch import watch
+from audiobatch.downloader import MAX_BATCH_SIZE, BatchDownloader, GivenRequest, admit_batch
+from audiobatch.errors import AudiobatchError, InvalidBatchError
+from audiobatch.fetchers.http import HttpFetcher
+from audiobatch.models import BatchResult, Download, DownloadFailure, DownloadRequest
+from audiobatch.protocols import TorrentClient
+from audiobatch.repositories.sqlite import SQLiteRepository
+
+EXIT_OK: Final = 0
+EXIT_SOME_FAILED: Final = 1
+EXIT_REFUSED: Final = 2
+
+_EPILOG: Final = """\
+User and password of a qBittorrent come from the environment, never from the command line:
+AUDIOBATCH_USERNAME and AUDIOBATCH_PASSWORD, or AUDIOBATCH_API_KEY (qBittorrent 5.2 and later).
+
+exit status:
+  0  everything was queued (with --wait: and downloaded)
+  1  some of it was not; the JSON on standard output says what, and why
+  2  the batch itself was refused, and nothing was touched
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name, and return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _demo(options) if options.command == "demo" else _run(options)
+    except (AudiobatchError, ImportError, OSError) as error:
+        _say(f"error: {error}")
+        return EXIT_REFUSED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m audiobatch", description="Queue batches of audiobook downloads.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser(
+        "run",
+        help="queue a batch given as JSON, and print the result as JSON",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.add_argument("batch", metavar="BATCH.json", help='{"downloads": [...]}, or - for standard input')
+    run.add_argument("--client", metavar="URL", help="a qBittorrent; without it the embedded engine downloads")
+    run.add_argument(
+        "--save-to",
+        metavar="DIR",
+        type=Path,
+        default=Path("audiobooks"),
+        help="where the embedded engine saves (default: %(default)s)",
+    )
+    run.add_argument(
+        "--engine-setting",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        type=_setting,
+        help="a setting of the embedded engine by libtorrent's name, such as listen_interfaces=10.8.0.2:6881",
+    )
+    run.add_argument("--db", metavar="FILE", type=Path, help="where the records are kept (default: in the user's data)")
+    run.add_argument("--wait", action="store_true", help="stay until everything is downloaded")
+    demo = commands.add_parser("demo", help="do the whole job with nothing set up and nothing outside this machine")
+    demo.add_argument("--save-to", metavar="DIR", type=Path, help="keep what it downloads (default: it is removed)")
+    return parser
+
+
+def _setting(text: str) -> tuple[str, bool | int | str]:
+    name, separator, value = text.partition("=")
+    if not name or not separator:
+        raise argparse.ArgumentTypeError("give NAME=VALUE")
+    if value in ("true", "false"):
+        return name, value == "true"
+    return name, int(value) if value.lstrip("-").isdecimal() else value
+
+
+def _demo(options: argparse.Namespace) -> int:
+    # Only here, for it needs the embedded engine.
+    from audiobatch._demo import run_demo  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="audiobatch-demo-") as scratch:
+        target = options.save_to or Path(scratch, "downloads")
+        return EXIT_OK if run_demo(Path(scratch, "library"), target) else EXIT_SOME_FAILED
+
+
+def _run(options: argparse.Namespace) -> int:
+    requests = admit_batch(wire.load_batch(_read(options.batch)), limit=MAX_BATCH_SIZE)
+    with ExitStack() as stack:
+        stop = stack.enter_context(_stopped_by_interrupt())
+        client = _open_client(options, stack)
+        downloader = BatchDownloader(
+            client=client,
+            fetcher=stack.enter_context(HttpFetcher()),
+            repository=stack.enter_context(SQLiteRepository(_database(options.db))),
+        )
+        _recover(downloader, stop)
+        result = BatchResult(_with_progress(downloader, requests, stop))
+        print(json.dumps(wire.dump_result(result), indent=2), flush=True)
+        if options.wait:
+            complete = _wait(client, result.successful, stop)
+        else:
+            complete = True
+            if result.successful and not options.client:
+                _say("the embedded engine downloads while it runs: run it again with --wait to go on")
+    return EXIT_OK if complete and not result.failed else EXIT_SOME_FAILED
+
+
+def _read(batch: str) -> bytes:
+    if batch == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(batch).read_bytes()
+    except OSError as error:
+        raise InvalidBatchError(f"the batch {batch!r} cannot be read: {error.strerror}") from None
+
+
+def _open_client(options: argparse.Namespace, stack: ExitStack) -> TorrentClient:
+    # Only what is used, for each has its own dependencies.
+    if options.client:
+        from audiobatch.clients.qbittorrent import QBittorrentClient  # noqa: PLC0415
+
+        return stack.enter_context(
+            QBittorrentClient(
+                options.client,
+                username=os.environ.get("AUDIOBATCH_USERNAME"),
+                password=os.environ.get("AUDIOBATCH_PASSWORD"),
+                api_key=os.environ.get("AUDIOBATCH_API_KEY"),
+            )
+        )
+    from audiobatch.clients.libtorrent import LibtorrentClient  # noqa: PLC0415
+
+    return stack.enter_context(LibtorrentClient(options.save_to, settings=dict(options.engine_setting)))
+
+
+def _database(given: Path | None) -> Path:
+    if given is not None:
+        return given
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    folder = data / "audiobatch"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "downloads.db"
+
+
+def _recover(downloader: BatchDownloader, stop: Event) -> None:
+    try:
+        outcomes = downloader.recover(stop=stop).outcomes
+    except AudiobatchError as error:
+        _say(f"earlier downloads could not be looked at: {error}")
+    else:
+        if outcomes:
+            _say(f"looked at {len(outcomes)} earlier downloads")
+
+
+def _with_progress(
+    downloader: BatchDownloader, requests: Sequence[GivenRequest], stop: Event
+) -> Iterator[Download | DownloadFailure]:
+    for number, outcome in enumerate(downloader.stream(requests, stop=stop), start=1):
+        if sys.stderr.isatty():
+            title = outcome.request.title if isinstance(outcome.request, DownloadRequest) else f"item {outcome.index}"
+            said = "queued" if isinstance(outcome, Download) else outcome.error
+            _say(f"[{number}/{len(requests)}] {title}: {said}")
+        yield outcome
+
+
+def _wait(client: TorrentClient, downloads: Sequence[Download], stop: Event) -> bool:
+    """Stay until all is downloaded; say what is not, and return whether there is nothing to say."""
+    for moment in watch(client, downloads, stop=stop):
+        if sys.stderr.isatty():
+            done = f"{len(moment.complete)} of {len(downloads)} complete, {moment.progress:.0%}"
+            print(f"\r{done}", end="\n" if len(moment.complete) == len(downloads) else "", file=sys.stderr, flush=True)
+    unfinished = [download for download in downloads if download not in moment.complete]
+    for download in unfinished:
+        _say(f"not complete: {download.request.title}")
+    return not unfinished
+
+
+@contextmanager
+def _stopped_by_interrupt() -> Iterator[Event]:
+    """Give an event that the first Ctrl-C sets; the second one interrupts as usual."""
+    stop = Event()
+
+    def on_interrupt(_: int, __: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        stop.set()
+        _say("\nstopping; what was handed over is settled first")
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
