@@ -1,0 +1,1 @@
+"""What the tests are made of: torrents, a tracker, fakes, and real daemons."""

@@ -1,0 +1,126 @@
+"""A torrent client and a fetcher in memory, that do what a test tells them to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+
+from audiobatch import BatchResult, DownloadFailure, RetryPolicy
+from audiobatch.errors import AudiobatchError, TorrentNotFound
+from audiobatch.metainfo import InfoHashes, Torrent, TorrentFile, parse_torrent
+from audiobatch.models import AddOptions, DownloadRequest, TorrentState, TorrentStatus
+from support.torrents import book
+
+AT_ONCE = RetryPolicy(attempts=3, wait=0)
+
+
+def request(name: str, *, title: str | None = None, **fields: object) -> DownloadRequest:
+    """Make the request for the book of that name."""
+    given: dict[str, object] = {
+        "title": title or name,
+        "author": "An Author",
+        "torrent_url": f"http://tracker.test/{name}.torrent?passkey=s3cret",
+        **fields,
+    }
+    return DownloadRequest(**given)  # type: ignore[arg-type]
+
+
+def torrent(name: str) -> TorrentFile:
+    """Return the torrent of the book of that name."""
+    return parse_torrent(book(name))
+
+
+class FakeFetcher:
+    """Serves the book that is named in the URL, and counts.
+
+    Attributes:
+        fetched: The names asked for, in order.
+        errors: For a name, what the next tries raise, one after the other.
+        served: For a name, the name of the book that is served instead.
+    """
+
+    def __init__(self) -> None:
+        self.fetched: list[str] = []
+        self.errors: dict[str, list[Exception]] = {}
+        self.served: dict[str, str] = {}
+
+    def fetch(self, request: DownloadRequest, /) -> Torrent:
+        """Serve, or raise what was ordered."""
+        name = request.torrent_url.rsplit("/", 1)[1].split(".torrent")[0]
+        self.fetched.append(name)
+        if self.errors.get(name):
+            raise self.errors[name].pop(0)
+        if name.startswith("missing"):
+            raise TorrentNotFound("no such torrent")
+        return torrent(self.served.get(name, name))
+
+
+class FakeClient:
+    """Keeps torrents in a dictionary, and can be told to misbehave.
+
+    Attributes:
+        torrents: What it has, with the options of the add.
+        calls: What was asked of it, in order: "check", "status", "add NAME".
+        on_add: Called with the name before an add; what it returns is raised. If it returns
+            an error the add is not done, unless the name is in `applied_anyway`.
+        applied_anyway: Names that are added although an error is raised.
+        hidden: Names that are never shown by a lookup.
+        lookups: What the next lookups do: raise this, or (None) answer as they should.
+        check_error: What `check` raises.
+    """
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.torrents: dict[InfoHashes, AddOptions] = {}
+        self.calls: list[str] = []
+        self.on_add: Callable[[str], AudiobatchError | None] = lambda _: None
+        self.applied_anyway: set[str] = set()
+        self.hidden: set[InfoHashes] = set()
+        self.lookups: list[AudiobatchError | None] = []
+        self.check_error: AudiobatchError | None = None
+        self._busy = threading.Lock()
+
+    def _enter(self, call: str) -> None:
+        assert self._busy.acquire(blocking=False), "two requests at once"
+        self.calls.append(call)
+
+    def check(self) -> None:
+        """Raise what was ordered."""
+        self._enter("check")
+        self._busy.release()
+        if self.check_error is not None:
+            raise self.check_error
+
+    def add(self, torrent: Torrent, options: AddOptions, /) -> None:
+        """Take the torrent, or do what was ordered."""
+        self._enter(f"add {torrent.name}")
+        self._busy.release()
+        error = self.on_add(torrent.name)
+        if error is None or torrent.name in self.applied_anyway:
+            self.torrents.setdefault(torrent.info_hashes, options)
+        if error is not None:
+            raise error
+
+    def status(self, info_hashes: Collection[InfoHashes], /) -> Mapping[InfoHashes, TorrentStatus]:
+        """Tell which of them are there."""
+        self._enter("status")
+        self._busy.release()
+        error = self.lookups.pop(0) if self.lookups else None
+        if error is not None:
+            raise error
+        there = TorrentStatus(state=TorrentState.DOWNLOADING, progress=0.0)
+        return {
+            asked: there
+            for asked in info_hashes
+            if any(asked.matches(held) for held in self.torrents) and asked not in self.hidden
+        }
+
+    def names(self, *known: str) -> list[str]:
+        """Return which of the books of these names it has."""
+        return [name for name in known if torrent(name).info_hashes in self.torrents]
+
+
+def codes(result: BatchResult) -> list[str]:
+    """Return what became of each item, in short."""
+    return [outcome.code if isinstance(outcome, DownloadFailure) else "ok" for outcome in result.outcomes]
