@@ -70,6 +70,6 @@ class ResumeData:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            held = isinstance(error, sqlite3.Error) and error.sqlite_errorname.startswith("SQLITE_BUSY")
+            held = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
             reason = "another process uses it" if held else str(error)
             raise ClientUnavailable(f"the engine's state in {str(self._path)!r} cannot be used: {reason}") from None

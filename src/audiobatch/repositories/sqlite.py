@@ -213,13 +213,18 @@ def _translated_errors(path: str) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         raise RepositoryUnavailable(f"the database {path!r} cannot be used: {error}") from error
     except sqlite3.Error as error:
-        if error.sqlite_errorname == "SQLITE_NOTADB":
+        if _name(error) == "SQLITE_NOTADB":
             raise SchemaMismatch(f"{path!r} is not a database: give the path of another file") from error
         raise RepositoryError(f"the database {path!r} failed: {error}") from error
 
 
 def _is_busy(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.Error) and error.sqlite_errorname.startswith("SQLITE_BUSY")
+    return isinstance(error, sqlite3.Error) and _name(error).startswith("SQLITE_BUSY")
+
+
+def _name(error: sqlite3.Error) -> str:
+    # Misuse, such as calling a closed connection, has none.
+    return getattr(error, "sqlite_errorname", "")
 
 
 def _is_current(connection: sqlite3.Connection) -> bool:

@@ -1,0 +1,87 @@
+"""All checks, each in an environment of its own: ``nox`` runs them, ``nox --list`` tells of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import nox
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+COVERAGE_FLOOR = 98  # percent of lines and branches, over all Pythons
+
+nox.needs_version = ">=2024.4.15"
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_external_run = True
+
+
+def _found() -> list[str]:
+    """Return the Pythons that we support and that this machine has."""
+    supported = nox.project.python_versions(PROJECT)
+    if shutil.which("pyenv"):
+        # Its commands fail for a version that is installed but not switched on: switch on all of ours.
+        listed = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True, check=True)
+        ours = [name for name in listed.stdout.split() if name.rpartition(".")[0] in supported]
+        os.environ.setdefault("PYENV_VERSION", ":".join([*ours, "system"]))
+    commands = {version: shutil.which(f"python{version}") for version in supported}
+    return [
+        version
+        for version, command in commands.items()
+        if command and subprocess.run([command, "--version"], capture_output=True, check=False).returncode == 0
+    ]
+
+
+PYTHONS = _found()
+
+
+def _group(name: str) -> list[str]:
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install(*_group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def mypy(session: nox.Session) -> None:
+    """Check the types, of the tests too."""
+    session.install(".[libtorrent]", *_group("typing"))
+    session.run("mypy")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run all tests against the installed package; those that need a daemon skip without it."""
+    session.install(".[libtorrent]", *_group("tests"))
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Tell what the tests of all Pythons together did not reach."""
+    session.install("coverage[toml]")
+    session.run("coverage", "combine")
+    session.run("coverage", "report", f"--fail-under={COVERAGE_FLOOR}")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Install the built wheel without any extra, and see that it works away from the source."""
+    session.install("build")
+    dist = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
+    (built,) = dist.glob("*.whl")
+    session.install(str(built))
+    session.chdir(session.create_tmp())
+    session.run("python", "-W", "error", "-c", "import audiobatch; print(audiobatch.BatchDownloader)")
+    # Without the extra the demo cannot run, and says what to install.
+    session.run("python", "-m", "audiobatch", "demo", success_codes=[2])
+    session.install(f"{built}[libtorrent]")
+    session.run("python", "-W", "error", "-m", "audiobatch", "demo")
