@@ -74,7 +74,7 @@ def coverage(session: nox.Session) -> None:
 def wheel(session: nox.Session) -> None:
     """Install the built wheel without any extra, and see that it works away from the source."""
     session.install("build")
-    dist = Path(session.create_tmp()) / "dist"
+    dist = Path(session.create_tmp()).absolute() / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
     (built,) = dist.glob("*.whl")

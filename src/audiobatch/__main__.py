@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 from threading import Event
 from types import FrameType
@@ -92,7 +93,8 @@ def _setting(text: str) -> tuple[str, bool | int | str]:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    # Only here, for it needs the embedded engine.
+    # The engine's module first: it says what to install where libtorrent is missing.
+    import_module("audiobatch.clients.libtorrent")
     from audiobatch._demo import run_demo  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="audiobatch-demo-") as scratch:
