@@ -1,0 +1,155 @@
+"""The parts of the engine by themselves: verdicts, retries, and the look-ahead."""
+
+from __future__ import annotations
+
+import threading
+from itertools import product
+
+import pytest
+
+from audiobatch import RetryPolicy
+from audiobatch._lookahead import look_ahead
+from audiobatch._settle import is_unclear, verdict, was_done
+from audiobatch.errors import (
+    AudiobatchError,
+    ClientAuthError,
+    ClientError,
+    ClientUnavailable,
+    FetchDenied,
+    FetchUnavailable,
+    RateLimited,
+    TorrentRejected,
+    Unconfirmed,
+    Unsupported,
+)
+
+ANSWERS = (
+    None,
+    ClientError("odd"),
+    ClientUnavailable("gone"),
+    TorrentRejected("no"),
+    Unsupported("cannot"),
+    ClientAuthError("who?"),
+)
+
+
+class TestVerdicts:
+    """What is true of an item, for every answer and every lookup."""
+
+    @pytest.mark.parametrize("answer", ANSWERS)
+    def test_what_was_seen_succeeded(self, answer: AudiobatchError | None) -> None:
+        """Whatever the client had answered."""
+        assert verdict(answer, seen=True) is None
+
+    @pytest.mark.parametrize(("answer", "seen"), list(product(ANSWERS, (False, None))))
+    def test_what_was_not_seen_failed(self, answer: AudiobatchError | None, seen: bool | None) -> None:  # noqa: FBT001
+        """With the client's own reason only where that is certain, else as unconfirmed."""
+        error = verdict(answer, seen=seen)
+
+        certain = not was_done(answer) or (isinstance(answer, TorrentRejected) and seen is False)
+        assert (error is answer) == certain
+        assert certain or isinstance(error, Unconfirmed)
+
+    def test_only_what_leaves_everything_open_is_unclear(self) -> None:
+        """An acceptance and a refusal are clear, each in its way."""
+        assert [is_unclear(answer) for answer in ANSWERS] == [False, True, True, False, False, False]
+
+
+class TestRetries:
+    """How often, and how long in between."""
+
+    def test_the_waits_grow_up_to_a_limit(self) -> None:
+        """Each is longer than the one before by the factor, and none longer than the limit."""
+        assert _waits(RetryPolicy(attempts=5, wait=1, factor=3, max_wait=10), FetchUnavailable("x")) == [1, 3, 9, 10]
+
+    def test_a_wait_that_was_asked_for_is_kept(self) -> None:
+        """If it is longer than the back-off, and not too long to wait for."""
+        policy = RetryPolicy(attempts=3, wait=1, max_wait=10)
+
+        assert _waits(policy, RateLimited("x", retry_after=5)) == [5, 5]
+        assert _waits(policy, RateLimited("x", retry_after=0)) == [1, 2]
+        assert _waits(policy, RateLimited("x", retry_after=11)) == []
+
+    @pytest.mark.parametrize("error", [FetchDenied("no"), ValueError("a bug")])
+    def test_what_is_not_transient_is_not_tried_again(self, error: Exception) -> None:
+        """It is raised at once."""
+        assert _waits(RetryPolicy(attempts=3), error) == []
+
+    def test_a_result_that_will_not_do_is_asked_for_again(self) -> None:
+        """And returned all the same when the tries are used up."""
+        results = iter(range(10))
+        policy = RetryPolicy(attempts=4, wait=0)
+
+        assert policy.call(lambda: next(results), stop=threading.Event(), unless=lambda number: number == 2) == 2
+        assert policy.call(lambda: next(results), stop=threading.Event(), unless=lambda _: False) == 6
+
+    @pytest.mark.parametrize("wrong", [{"attempts": 0}, {"wait": -1}, {"factor": 0.5}, {"max_wait": -1}])
+    def test_numbers_out_of_range_are_refused(self, wrong: dict[str, int]) -> None:
+        """When the policy is made, not when it is used."""
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            RetryPolicy(**wrong)
+
+
+def _waits(policy: RetryPolicy, error: Exception) -> list[float]:
+    """Return the seconds that a policy waits when something keeps failing."""
+    waits: list[float] = []
+
+    class Clock(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            waits.append(timeout)
+            return False
+
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        policy.call(fail, stop=Clock())
+    return waits
+
+
+class TestLookAhead:
+    """Work in threads, taken in order."""
+
+    def test_everything_comes_once_and_in_order(self) -> None:
+        """Whatever the number of workers."""
+        for workers in (1, 3, 50):
+            groups = list(look_ahead(lambda number: number * 2, range(40), workers=workers))
+            assert [pair for group in groups for pair in group] == [(number, number * 2) for number in range(40)]
+            assert all(1 <= len(group) <= workers for group in groups)
+
+    def test_nothing_to_do_is_done_at_once(self) -> None:
+        """No items, no groups."""
+        assert list(look_ahead(lambda _: None, [], workers=2)) == []
+
+    def test_it_does_not_run_further_ahead_than_it_may(self) -> None:
+        """While nobody takes results, as many are begun as there are workers, and no more."""
+        begun: list[int] = []
+        groups = look_ahead(begun.append, range(100), workers=4)
+
+        taken = len(next(groups))
+
+        assert len(begun) <= taken + 4
+        groups.close()  # type: ignore[attr-defined]
+        assert len(begun) <= taken + 4
+
+    def test_as_many_run_at_once_as_there_are_workers(self) -> None:
+        """Four that wait for each other meet."""
+        meeting = threading.Barrier(4, timeout=20)
+
+        assert len([1 for _ in look_ahead(lambda _: meeting.wait(), range(4), workers=4)]) >= 1
+
+    def test_an_error_comes_in_its_turn(self) -> None:
+        """Those before it are not lost."""
+
+        def fail_at_two(number: int) -> int:
+            if number == 2:
+                message = "two"
+                raise LookupError(message)
+            return number
+
+        groups = look_ahead(fail_at_two, range(9), workers=1)
+
+        assert [next(groups), next(groups)] == [[(0, 0)], [(1, 1)]]
+        with pytest.raises(LookupError, match="two"):
+            next(groups)
