@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +59,10 @@ def test_values_and_decisions_do_no_input_or_output(module: str) -> None:
 def test_importing_audiobatch_imports_no_adapter_and_no_extra() -> None:
     """Not even httpx, which an application may never need."""
     program = "import sys, audiobatch; print(*sys.modules)"
-    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60, env=bare
+    )
     loaded = set(answer.stdout.split())
 
     assert "audiobatch.downloader" in loaded

@@ -43,9 +43,10 @@ class HttpConnection:
         self.url = base_url(url)
         self._origin = origin(self.url)
         self._api = f"{self.url}/{api}"
+        self._timeout = timeout
         self._owned = http is None
         # Proxies and .netrc from the environment are for the internet, not for a client at home.
-        self._http = http or httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False)
+        self._http = http or httpx.Client(trust_env=False)
 
     def post(
         self,
@@ -63,8 +64,15 @@ class HttpConnection:
         """
         failure = None
         try:
-            response = self._http.post(f"{self._api}/{path}", data=data, files=files, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            response = self._http.post(
+                f"{self._api}/{path}",
+                data=data,
+                files=files,
+                headers=headers,
+                timeout=self._timeout,
+                follow_redirects=False,
+            )
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             # httpx's errors hold the request with its URL and headers: they must not travel in a traceback.
             failure = _describe(error)
         if failure:

@@ -71,7 +71,7 @@ class QBittorrentClient:
         timeout: float = 30.0,
         http: httpx.Client | None = None,
     ) -> None:
-        if (username is None) != (password is None) or (api_key is not None and username is not None):
+        if (username is None) != (password is None) or (api_key and username) or api_key == "":
             raise ConfigurationError("give a user name and a password, or an API key, or none of them")
         self._connection = HttpConnection(url, api="api/v2", timeout=timeout, http=http)
         self._credentials = None if username is None else {"username": username, "password": password or ""}
@@ -227,11 +227,10 @@ def _rows(answer: httpx.Response) -> list[dict[str, Any]]:
 
 def _read(row: Mapping[str, Any]) -> Iterator[tuple[str, TorrentStatus]]:
     """Give the status of a torrent under each id that the row names (``infohash_v1`` and ``_v2`` since 4.4)."""
-    try:
-        progress = min(max(float(row.get("progress", 0)), 0.0), 1.0)
-    except (TypeError, ValueError):
-        progress = 0.0
-    status = TorrentStatus(state=_STATES.get(str(row.get("state")), TorrentState.DOWNLOADING), progress=progress)
+    progress = row.get("progress")
+    # The order of the comparison makes a NaN count as 0.
+    part = float(min(1, max(0, progress))) if isinstance(progress, int | float) else 0.0
+    status = TorrentStatus(state=_STATES.get(str(row.get("state")), TorrentState.DOWNLOADING), progress=part)
     for key in ("hash", "infohash_v1", "infohash_v2"):
         if row.get(key):
             yield str(row[key]).lower(), status

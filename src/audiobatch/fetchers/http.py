@@ -54,7 +54,8 @@ class HttpFetcher:
     Args:
         trusted_origins: Servers that you vouch for, each as ``scheme://host`` or
             ``scheme://host:port``. A redirect may lead from https to plain http only there.
-        timeout: Seconds that one fetch may take, redirects included.
+        timeout: Seconds to wait for the server at each step, and for all answers together. A
+            server that drips its headers can stretch it.
         max_size: Bytes that an answer may have, on the wire and unpacked.
         http: An httpx client to use instead of an own one, for a proxy or a private
             certificate authority. It stays yours to close.
@@ -129,7 +130,7 @@ class HttpFetcher:
                     retry_after=_read_retry_after(response.headers.get("retry-after")),
                     body=body,
                 )
-        except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, zlib.error) as error:
             failure = _translate(error, url)
         # Raised out here, for httpx's errors hold the whole URL, and must not travel along as a context.
         raise failure
@@ -197,11 +198,12 @@ def _read_retry_after(value: str | None) -> float | None:
     """Read the header's seconds, or its date (RFC 9110, 10.2.3), as seconds from now."""
     if value is None:
         return None
-    if re.fullmatch(r"\d{1,9}", value.strip()):
+    value = value.strip()
+    if re.fullmatch(r"[0-9]{1,9}", value):
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds(), 0.0)
 
@@ -212,8 +214,12 @@ def _translate(error: Exception, url: str) -> FetchError:
             return FetchUnavailable(f"{origin(url)} cannot be reached")
         case httpx.TimeoutException():
             return FetchUnavailable(f"{origin(url)} did not answer in time")
-        case httpx.InvalidURL() | httpx.UnsupportedProtocol():
+        case httpx.InvalidURL() | httpx.UnsupportedProtocol() | UnicodeError():
             return BlockedAddress(f"the URL at {origin(url)} cannot be used")
+        case httpx.RemoteProtocolError() if "location header" in str(error):
+            return BlockedAddress(f"{origin(url)} redirects to a URL that cannot be read")
+        case zlib.error():
+            return FetchUnavailable(f"{origin(url)} sent compressed data that is damaged")
         case _:
             return FetchUnavailable(f"{origin(url)} gave a broken answer ({type(error).__name__})")
 
@@ -227,7 +233,7 @@ def _raise_for_status(answer: _Answer, source: str) -> None:
         case 429:
             pause = _RATE_LIMIT_PAUSE if answer.retry_after is None else answer.retry_after
             raise RateLimited(f"{source} asks to slow down (429)", retry_after=pause)
-        case 408 | 500 | 502 | 503 | 504 as status:
+        case status if status == 408 or status >= 500:
             raise FetchUnavailable(f"{source} has trouble just now ({status})", retry_after=answer.retry_after)
         case status if not 200 <= status < 300:
             raise FetchDenied(f"{source} refuses the download ({status})")
@@ -247,10 +253,10 @@ def _describe(start: bytes) -> str | None:
     """Say what it is that came instead of a torrent, if that can be told from its start."""
     if not start:
         return "empty"
-    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<h1")):
-        return "an HTML page, not a torrent: is the login missing or expired?"
-    if start.startswith(b"<"):
+    if start.startswith((b"<?xml", b"<rss", b"<feed", b"<error")):
         return "an XML document, not a torrent"
+    if start.startswith(b"<"):
+        return "an HTML page, not a torrent: is the login missing or expired?"
     if start.startswith((b"{", b"[")):
         return "a JSON document, not a torrent"
     return None

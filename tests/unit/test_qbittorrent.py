@@ -1,0 +1,485 @@
+"""What qBittorrent is sent, and what its answers of all generations mean."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+from collections.abc import Iterator
+from urllib.parse import parse_qsl
+
+import httpx
+import pytest
+from attrs import frozen
+from pytest_httpx import HTTPXMock
+
+from audiobatch.clients.qbittorrent import QBittorrentClient
+from audiobatch.errors import (
+    AudiobatchError,
+    ClientAuthError,
+    ClientError,
+    ClientUnavailable,
+    ConfigurationError,
+    TorrentRejected,
+    Unsupported,
+)
+from audiobatch.metainfo import InfoHashes, parse_magnet, parse_torrent
+from audiobatch.models import AddOptions, TorrentState, TorrentStatus
+from support.torrents import book
+
+URL = "http://nas:8080"
+HTML = "<html>Welcome to the router</html>"
+LOGIN, ADD, INFO, VERSION = "auth/login", "torrents/add", "torrents/info", "app/webapiVersion"
+# With the bytes that end a part's head, that start a boundary, and that are no text.
+TORRENT = parse_torrent(book("Dune", comment=b"\r\n\r\n--\xff\x00\r\n"))
+MAGNET = parse_magnet(f"magnet:?xt=urn:btih:{TORRENT.info_hashes.v1}&tr=http://t/?a%3Db")
+HYBRID = parse_torrent(book("Emma", kind="hybrid")).info_hashes
+V1, V2 = str(HYBRID.v1), str(HYBRID.v2)
+DEFAULTS = {"paused": "false", "stopped": "false"}
+
+
+def v1_of(text: str) -> InfoHashes:
+    """Make up the info-hash of some torrent."""
+    return InfoHashes(v1=hashlib.sha1(text.encode()).hexdigest())
+
+
+@frozen
+class Wire:
+    """The other end of the wire: gives the answers that a test orders, and sees what comes."""
+
+    mock: HTTPXMock
+
+    def answer(self, call: str, status: int = 200, text: str = "", *, always: bool = False, **headers: str) -> None:
+        """Order the answer to one more call of this kind, or to all of them."""
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = f"{URL}/api/v2/{call}"
+        self.mock.add_response(url=url, status_code=status, text=text, headers=fields, is_reusable=always)
+
+    @property
+    def requests(self) -> list[httpx.Request]:
+        """All that came."""
+        return self.mock.get_requests()
+
+    @property
+    def calls(self) -> list[str]:
+        """The API methods that were called, in order."""
+        return [request.url.path.removeprefix("/api/v2/") for request in self.requests]
+
+
+@pytest.fixture
+def wire(httpx_mock: HTTPXMock) -> Wire:
+    """Give the other end of the wire."""
+    return Wire(httpx_mock)
+
+
+@pytest.fixture(scope="module")  # it keeps nothing between two calls
+def qbt() -> Iterator[QBittorrentClient]:
+    """Give a client that never logs in, so that a test is about the call alone."""
+    with QBittorrentClient(URL) as client:
+        yield client
+
+
+@pytest.fixture
+def admin() -> Iterator[QBittorrentClient]:
+    """Give a client with a user name and a password."""
+    with QBittorrentClient(URL, username="admin", password="hunter2") as client:
+        yield client
+
+
+def call(client: QBittorrentClient, *names: str) -> None:
+    """Make the client call these methods of the API."""
+    how = {ADD: lambda: client.add(TORRENT, AddOptions()), INFO: lambda: client.status([HYBRID]), VERSION: client.check}
+    for name in names:
+        how[name]()
+
+
+def form_of(request: httpx.Request) -> dict[str, str]:
+    """Read the body of an ordinary form."""
+    return dict(parse_qsl(request.content.decode("ascii"), strict_parsing=True))
+
+
+def parts_of(request: httpx.Request) -> dict[str, bytes]:
+    """Take a multipart body apart as a server would: by file name, or else by the name of the field."""
+    boundary = request.headers["content-type"].removeprefix("multipart/form-data; boundary=").encode()
+    pieces = (b"\r\n" + request.content).split(b"\r\n--" + boundary)
+    parts = [piece.partition(b"\r\n\r\n") for piece in pieces[1:-1]]
+    return {re.findall(r'name="([^"]*)"', head.decode("ascii"))[-1]: content for head, _, content in parts}
+
+
+class TestLogin:
+    """One session, opened when it is needed."""
+
+    @pytest.mark.parametrize(("status", "text"), [(200, "Ok."), (204, "")], ids=["before 5.2", "since 5.2"])
+    def test_one_login_serves_many_calls(self, admin: QBittorrentClient, wire: Wire, status: int, text: str) -> None:
+        """The session's cookie, whatever its name, is kept and sent with each call that follows."""
+        wire.answer(LOGIN, status, text, Set_Cookie="QBT_SID_8080=abc; path=/")
+        wire.answer(ADD, text="Ok.")
+        wire.answer(INFO, text="[]", always=True)
+
+        call(admin, ADD, INFO, INFO)
+
+        assert wire.calls == [LOGIN, ADD, INFO, INFO]
+        assert form_of(wire.requests[0]) == {"username": "admin", "password": "hunter2"}
+        assert {request.headers["cookie"] for request in wire.requests[1:]} == {"QBT_SID_8080=abc"}
+
+    @pytest.mark.parametrize(("status", "text"), [(200, "Fails."), (401, "Unauthorized"), (401, "")])
+    def test_a_refused_password_is_never_sent_twice(
+        self, admin: QBittorrentClient, wire: Wire, status: int, text: str
+    ) -> None:
+        """Every later call fails at once, for a fifth failure bans the address."""
+        wire.answer(LOGIN, status, text)
+
+        for name in (VERSION, ADD, INFO, VERSION):
+            with pytest.raises(ClientAuthError, match="wrong user name or password"):
+                call(admin, name)
+
+        assert wire.calls == [LOGIN]
+
+    @pytest.mark.parametrize(
+        ("status", "text", "error"),
+        [
+            (403, "Your IP address has been banned", ClientAuthError("banned")),
+            *[(code, text, ClientError("not qBittorrent")) for code, text in ((200, HTML), (404, ""), (400, "Ok."))],
+            (500, "", ClientUnavailable("500")),
+        ],
+    )
+    def test_without_a_session_no_call_is_made(
+        self, admin: QBittorrentClient, wire: Wire, status: int, text: str, error: ClientError
+    ) -> None:
+        """A ban, and what is no answer of qBittorrent's, end it before anything else is sent."""
+        wire.answer(LOGIN, status, text)
+
+        with pytest.raises(ClientError, match=str(error)) as caught:
+            admin.check()
+
+        assert type(caught.value) is type(error)
+        assert wire.calls == [LOGIN]
+
+    def test_an_expired_session_is_opened_anew_once(self, admin: QBittorrentClient, wire: Wire) -> None:
+        """The call that met the 403 is made again, the same in every field and byte."""
+        wire.answer(LOGIN, text="Ok.", always=True)
+        wire.answer(VERSION, text="2.8.19")
+        wire.answer(ADD, 403, "Forbidden")
+        wire.answer(ADD, text="Ok.")
+        admin.check()
+
+        admin.add(TORRENT, AddOptions(category="audiobooks"))
+
+        assert wire.calls == [LOGIN, VERSION, ADD, LOGIN, ADD]
+        assert parts_of(wire.requests[2]) == parts_of(wire.requests[4])
+
+    @pytest.mark.parametrize(
+        ("script", "match"),
+        [
+            ([(LOGIN, 204), (VERSION, 403)], "does not keep"),
+            ([(LOGIN, 204), (VERSION, 200), (VERSION, 403), (LOGIN, 204), (VERSION, 403)], "does not keep"),
+            ([(LOGIN, 204), (VERSION, 200), (VERSION, 403), (LOGIN, 401)], "wrong user name or password"),
+        ],
+        ids=["at once", "opened anew", "password changed"],
+    )
+    def test_a_session_that_cannot_be_had_is_given_up(
+        self, admin: QBittorrentClient, wire: Wire, script: list[tuple[str, int]], match: str
+    ) -> None:
+        """A new one is opened only where an older one had worked, and only one."""
+        for name, status in script:
+            wire.answer(name, status, "2.15.1" if status == 200 else "")
+
+        with pytest.raises(ClientAuthError, match=match):
+            call(admin, VERSION, VERSION)
+
+        assert wire.calls == [name for name, _ in script]
+
+    @pytest.mark.parametrize(("key", "sent"), [(None, None), ("qbt_key", "Bearer qbt_key")])
+    def test_without_a_password_there_is_no_login(self, wire: Wire, key: str | None, sent: str | None) -> None:
+        """The Web UI may let this address in, or there is a key, which goes along with each call."""
+        wire.answer(VERSION, text="2.15.1", always=True)
+
+        with QBittorrentClient(URL, api_key=key) as client:
+            client.check()
+            client.check()
+
+        assert wire.calls == [VERSION, VERSION]
+        assert [request.headers.get("authorization") for request in wire.requests] == [sent, sent]
+
+    @pytest.mark.parametrize(
+        ("key", "status", "hint"), [(None, 403, "user name"), ("qbt_key", 403, "API key"), (None, 401, "port")]
+    )
+    def test_a_refusal_says_what_to_do(self, wire: Wire, key: str | None, status: int, hint: str) -> None:
+        """Without a login there is nothing to try again; the message names the way out."""
+        wire.answer(VERSION, status)
+
+        with QBittorrentClient(URL, api_key=key) as client, pytest.raises(ClientAuthError, match=hint):
+            client.check()
+
+        assert wire.calls == [VERSION]
+
+
+class TestConfiguration:
+    """Where it is, who we are, and what carries it."""
+
+    @pytest.mark.parametrize("given", ["username", "password", "password api_key", "username password api_key"])
+    def test_credentials_must_be_complete(self, given: str) -> None:
+        """They are a user name and a password, or a key, or nothing; the message shows none of them."""
+        with pytest.raises(ConfigurationError, match="API key") as caught:
+            QBittorrentClient(URL, **dict.fromkeys(given.split(), "s3cret"))  # type: ignore[arg-type]
+
+        assert "s3cret" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "url", ["", "nas:80", "//nas", "ftp://nas", "http://", "http://:80", "http://n:x", "http://[::1"]
+    )
+    def test_an_unusable_url_is_refused(self, url: str) -> None:
+        """It must be http or https, with a host, and a port that is one."""
+        with pytest.raises(ConfigurationError, match="http://host:port"):
+            QBittorrentClient(url)
+
+    @pytest.mark.parametrize("url", ["http://nas..lan", f"http://{'n' * 64}.lan", "http://nas\x7f"])
+    def test_a_host_that_cannot_be_is_an_error_of_ours(self, url: str) -> None:
+        """Where building the object does not find it, the first call does."""
+        with pytest.raises(AudiobatchError), QBittorrentClient(url) as client:
+            client.check()
+
+    @pytest.mark.parametrize(
+        ("url", "base", "origin"),
+        [
+            (URL, URL, URL),
+            ("HTTP://NAS:80/", "http://nas", "http://nas"),
+            ("http://me:s3cret@nas/qbt/", "http://nas/qbt", "http://nas"),
+            ("https://[fe80::1]:443/a/b", "https://[fe80::1]/a/b", "https://[fe80::1]"),
+        ],
+    )
+    def test_a_base_path_is_respected(self, httpx_mock: HTTPXMock, url: str, base: str, origin: str) -> None:
+        """The API lies below it; the name shows it, the repr does not, and neither shows a user part."""
+        httpx_mock.add_response(url=f"{base}/api/v2/{VERSION}", text="2.11.4")
+
+        with QBittorrentClient(url) as client:
+            client.check()
+
+            assert (client.name, repr(client)) == (f"qbittorrent@{base}", f"QBittorrentClient({origin!r})")
+
+    def test_an_injected_http_client_is_used_and_stays_open(self, wire: Wire) -> None:
+        """Whoever made it closes it."""
+        wire.answer(VERSION, text="2.11.4")
+
+        with httpx.Client(headers={"X-Mine": "1"}) as http:
+            with QBittorrentClient(URL, http=http) as client:
+                client.check()
+
+            assert not http.is_closed
+        assert wire.requests[0].headers["x-mine"] == "1"
+
+    def test_its_own_http_client_is_closed(self, admin: QBittorrentClient) -> None:
+        """After that, no call can be made."""
+        admin.close()
+
+        with pytest.raises(RuntimeError, match="closed"):
+            admin.check()
+
+    @pytest.mark.parametrize("status", [302, 307, 308])
+    def test_no_redirect_is_followed(self, wire: Wire, status: int) -> None:
+        """The password goes nowhere else, not even through an injected client that follows redirects."""
+        wire.answer(LOGIN, status, Location="http://else.test/")
+        wire.mock.add_response(url="http://else.test/", text="Ok.", is_optional=True)
+        wire.mock.add_response(url=f"{URL}/api/v2/{VERSION}", text="2.11.4", is_optional=True)
+
+        with httpx.Client(follow_redirects=True) as http:
+            client = QBittorrentClient(URL, username="admin", password="hunter2", http=http)
+            with pytest.raises(ClientError, match="redirects"):
+                client.check()
+
+        assert wire.calls == [LOGIN]
+
+    def test_nobody_listens(self) -> None:
+        """A refused connection is something that may pass."""
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            client = QBittorrentClient(f"http://127.0.0.1:{held.getsockname()[1]}")
+            with client, pytest.raises(ClientUnavailable, match=r"127\.0\.0\.1:\d+ cannot be reached"):
+                client.check()
+
+
+class TestAdd:
+    """Handing over one torrent."""
+
+    def test_a_file_goes_as_it_came(self, qbt: QBittorrentClient, wire: Wire) -> None:
+        """Its name is ASCII and its own; the body has a length, and no page claims to have sent it."""
+        wire.answer(ADD, text="Ok.")
+
+        qbt.add(TORRENT, AddOptions())
+
+        (request,) = wire.requests
+        file = {f"{TORRENT.info_hashes.v1}.torrent": TORRENT.content}
+        assert parts_of(request) == file | {name: value.encode() for name, value in DEFAULTS.items()}
+        assert request.headers["content-length"] == str(len(request.content))
+        assert not {"transfer-encoding", "origin", "referer"} & request.headers.keys()
+
+    @pytest.mark.parametrize(
+        ("options", "fields"),
+        [
+            (AddOptions(), {}),
+            (AddOptions(paused=True), {"paused": "true", "stopped": "true"}),
+            (AddOptions(category="böcker/sci-fi"), {"category": "böcker/sci-fi"}),
+            (AddOptions(tags=("new", "to sort")), {"tags": "new,to sort"}),
+            (AddOptions(save_path="/books/ä"), {"savepath": "/books/ä", "autoTMM": "false"}),
+        ],
+    )
+    def test_options_become_fields(
+        self, qbt: QBittorrentClient, wire: Wire, options: AddOptions, fields: dict[str, str]
+    ) -> None:
+        """A magnet link goes as a form and a file as multipart, both with the names that all generations read."""
+        wire.answer(ADD, text="Ok.", always=True)
+
+        qbt.add(MAGNET, options)
+        qbt.add(TORRENT, options)
+
+        magnet, file = wire.requests
+        assert form_of(magnet) == {"urls": MAGNET.uri} | DEFAULTS | fields
+        expected = {name: value.encode() for name, value in (DEFAULTS | fields).items()}
+        assert {name: value for name, value in parts_of(file).items() if ".torrent" not in name} == expected
+
+    @pytest.mark.parametrize("category", ["/a", "a/", "a//b", "a\\b", "/"])
+    def test_a_category_that_would_be_dropped_is_not_sent(
+        self, qbt: QBittorrentClient, wire: Wire, category: str
+    ) -> None:
+        """The torrent would be taken, and the category silently left out."""
+        with pytest.raises(Unsupported, match="category"):
+            qbt.add(TORRENT, AddOptions(category=category))
+
+        assert not wire.requests
+
+    @pytest.mark.parametrize(
+        ("status", "text", "kind"),
+        [(200, "Ok.", "text/plain"), (200, '{"success_count":1}', "application/json"), (202, "{}", "application/json")],
+    )
+    def test_it_is_accepted(self, qbt: QBittorrentClient, wire: Wire, status: int, text: str, kind: str) -> None:
+        """By the word of old, or the JSON since 5.2."""
+        wire.answer(ADD, status, text, Content_Type=f"{kind}; charset=UTF-8")
+
+        qbt.add(TORRENT, AddOptions())
+
+        assert wire.calls == [ADD]
+
+
+class TestAnswers:
+    """What is no success, for whatever was called."""
+
+    @pytest.mark.parametrize(
+        ("name", "status", "text", "error"),
+        [
+            (ADD, 200, "Fails.", TorrentRejected("no reason")),
+            (ADD, 409, "Conflict", TorrentRejected("no reason")),
+            (ADD, 413, "", TorrentRejected("413")),
+            (ADD, 415, "Error: 'x.torrent' is not a valid torrent file.", TorrentRejected("as a torrent file")),
+            (ADD, 500, "Ok.", ClientUnavailable("answered 500")),
+            *[(ADD, 200, text, ClientUnavailable("something other")) for text in (HTML, "")],
+            *[(INFO, 200, text, ClientUnavailable("cannot be read")) for text in (HTML, "", "null", "{}", "[1]", "[{")],
+            *[(VERSION, status, text, ClientError("not qBittorrent")) for status, text in ((200, HTML), (400, "2.1"))],
+            *[(name, 404, "", ClientError("not qBittorrent")) for name in (ADD, INFO, VERSION)],
+            *[(name, 302, "", ClientError("redirects")) for name in (ADD, INFO, VERSION)],
+            *[(name, 502, HTML, ClientUnavailable("answered 502")) for name in (ADD, INFO, VERSION)],
+        ],
+    )
+    def test_each_has_its_error(
+        self, qbt: QBittorrentClient, wire: Wire, name: str, status: int, text: str, error: ClientError
+    ) -> None:
+        """Refusals, trouble that may pass, and another server are told apart; nothing is sent twice."""
+        wire.answer(name, status, text)
+
+        with pytest.raises(ClientError, match=str(error)) as caught:
+            call(qbt, name)
+
+        assert type(caught.value) is type(error)
+        assert wire.calls == [name]
+
+    @pytest.mark.parametrize("name", [ADD, INFO, VERSION])
+    @pytest.mark.parametrize(
+        ("failure", "match"),
+        [
+            *[(httpx.ConnectTimeout, "cannot be reached"), (httpx.ReadTimeout, "in time")],
+            *[(httpx.RemoteProtocolError, "no usable answer"), (httpx.WriteError, "no usable answer")],
+        ],
+    )
+    def test_without_one_it_is_unavailable(
+        self, qbt: QBittorrentClient, wire: Wire, failure: type[httpx.TransportError], match: str, name: str
+    ) -> None:
+        """It is sent once, and httpx's error, which holds the request, does not travel along."""
+        wire.mock.add_exception(failure("lost"))
+
+        with pytest.raises(ClientUnavailable, match=match) as caught:
+            call(qbt, name)
+
+        assert wire.calls == [name]
+        assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+class TestStatus:
+    """Looking torrents up."""
+
+    def test_all_are_asked_for_in_one_request(self, qbt: QBittorrentClient, wire: Wire) -> None:
+        """Under each 40-digit id that a torrent may have there."""
+        wire.answer(INFO, text="[]")
+
+        assert qbt.status([TORRENT.info_hashes, HYBRID]) == {}
+
+        hashes = f"{TORRENT.info_hashes.v1}|{V1}|{V2[:40]}"
+        assert [form_of(request) for request in wire.requests] == [{"hashes": hashes}]
+
+    def test_nothing_asked_is_no_request(self, qbt: QBittorrentClient, wire: Wire) -> None:
+        """An empty list of hashes would mean all torrents."""
+        assert qbt.status([]) == {}
+
+        assert not wire.requests
+
+    @pytest.mark.parametrize(
+        "ids",
+        [
+            f'"hash": "{V1}"',
+            f'"hash": "{V2[:40].upper()}"',
+            f'"hash": "0", "infohash_v1": "{V1}", "infohash_v2": ""',
+            f'"hash": "0", "infohash_v1": "", "infohash_v2": "{V2.upper()}"',
+        ],
+    )
+    def test_any_id_of_a_row_counts(self, qbt: QBittorrentClient, wire: Wire, ids: str) -> None:
+        """What is found stands under the key that was given; what is not there is absent."""
+        wire.answer(INFO, text=f'[{{"hash": "f"}}, {{"state": "moving", "progress": 0.5, {ids}}}]')
+
+        found = qbt.status([v1_of("not there"), HYBRID])
+
+        assert found == {HYBRID: TorrentStatus(state=TorrentState.CHECKING, progress=0.5)}
+
+    @pytest.mark.parametrize(
+        ("state", "names"),
+        [
+            (TorrentState.ERROR, "error missingFiles unknown"),
+            (TorrentState.COMPLETE, "uploading queuedUP stalledUP forcedUP pausedUP stoppedUP"),
+            (TorrentState.CHECKING, "checkingUP checkingDL checkingResumeData queuedForChecking moving"),
+            (TorrentState.DOWNLOADING, "downloading metaDL forcedMetaDL stalledDL forcedDL allocating invented2030"),
+            (TorrentState.PAUSED, "pausedDL stoppedDL"),
+            (TorrentState.QUEUED, "queuedDL"),
+        ],
+    )
+    def test_every_state_has_a_meaning(
+        self, qbt: QBittorrentClient, wire: Wire, state: TorrentState, names: str
+    ) -> None:
+        """States of all generations are read, and one that is newer counts as downloading."""
+        asked = [v1_of(name) for name in names.split()]
+        rows = ",".join(f'{{"hash": "{v1_of(name)}", "state": "{name}"}}' for name in names.split())
+        wire.answer(INFO, text=f"[{rows}]")
+
+        assert qbt.status(asked) == dict.fromkeys(asked, TorrentStatus(state=state, progress=0.0))
+
+    @pytest.mark.parametrize(
+        ("written", "progress"),
+        [
+            *[("0.25", 0.25), ("1", 1.0), ("1.0001", 1.0), ("-1", 0.0), ('"0.25"', 0.0), ("Infinity", 1.0)],
+            *[("null", 0.0), ('"x"', 0.0), ("[]", 0.0), ("NaN", 0.0)],
+            pytest.param("1" + 400 * "0", 1.0, id="huge"),
+        ],
+    )
+    def test_progress_is_between_0_and_1(
+        self, qbt: QBittorrentClient, wire: Wire, written: str, progress: float
+    ) -> None:
+        """It is cut to that, and is 0 where it is no number."""
+        wire.answer(INFO, text=f'[{{"hash": "{V1}", "state": 7, "progress": {written}}}]')
+
+        assert qbt.status([HYBRID]) == {HYBRID: TorrentStatus(state=TorrentState.DOWNLOADING, progress=progress)}
