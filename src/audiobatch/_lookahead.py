@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -12,11 +12,15 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-def look_ahead(function: Callable[[_T], _R], items: Iterable[_T], *, workers: int) -> Iterator[list[tuple[_T, _R]]]:
+def look_ahead(
+    function: Callable[[_T], _R], items: Iterable[_T], *, workers: int
+) -> Generator[list[tuple[_T, _R]], None, None]:
     """Apply the function to the items in threads, and yield groups of items with their results.
 
     A group holds everything that is ready when the taker comes for it, at least one, in the
     order of the items. While the taker is busy with it, at most `workers` more are begun.
+
+    Close it when you leave early: that gives up what is not begun, and waits for what is.
 
     Args:
         function: What to do with an item. What it raises is raised here, in the item's turn.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from threading import Event
 
@@ -47,16 +48,17 @@ class Pipeline:
         present, remaining = self._look_up(items, stop)
         yield from present
         obtain = partial(self._obtain, stop=stop)
-        for group in look_ahead(obtain, remaining, workers=self.max_concurrent_fetches):
-            if stop.is_set():
-                raise BatchEnded(STOPPED, Stage.FETCH)
-            at_hand: list[Item] = []
-            for item, got in group:
-                if isinstance(got, AudiobatchError):
-                    yield item.failed(got, Stage.FETCH)
-                else:
-                    at_hand.append(evolve(item, torrent=got))
-            yield from self._submit(at_hand, stop)
+        with closing(look_ahead(obtain, remaining, workers=self.max_concurrent_fetches)) as groups:
+            for group in groups:
+                if stop.is_set():
+                    raise BatchEnded(STOPPED, Stage.FETCH)
+                at_hand: list[Item] = []
+                for item, got in group:
+                    if isinstance(got, AudiobatchError):
+                        yield item.failed(got, Stage.FETCH)
+                    else:
+                        at_hand.append(evolve(item, torrent=got))
+                yield from self._submit(at_hand, stop)
 
     def _submit(self, items: Sequence[Item], stop: Event) -> Iterator[Outcome]:
         twins = Twins(items, lambda one, other: one.info_hashes.matches(other.info_hashes))

@@ -130,7 +130,7 @@ class TestLookAhead:
         taken = len(next(groups))
 
         assert len(begun) <= taken + 4
-        groups.close()  # type: ignore[attr-defined]
+        groups.close()
         assert len(begun) <= taken + 4
 
     def test_as_many_run_at_once_as_there_are_workers(self) -> None:
