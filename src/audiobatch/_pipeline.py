@@ -45,6 +45,8 @@ class Pipeline:
         yield from _answer_all(items, self._submit(items, stop))
 
     def _look_up_and_fetch(self, items: Sequence[Item], stop: Event) -> Iterator[Outcome]:
+        if not items:
+            return
         present, remaining = self._look_up(items, stop)
         yield from present
         obtain = partial(self._obtain, stop=stop)

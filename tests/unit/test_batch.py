@@ -67,6 +67,13 @@ class TestTheBatchItself:
         assert result.successful == ()
         assert len(result.failed) == 2
 
+    def test_a_batch_without_a_valid_request_does_not_bother_the_client(
+        self, downloader: BatchDownloader, client: FakeClient
+    ) -> None:
+        """There is nothing that it could be asked."""
+        assert codes(downloader.run([{}, {"title": "T"}])) == ["invalid_request"] * 2
+        assert client.calls == []
+
     def test_an_empty_batch_is_refused(self, downloader: BatchDownloader, client: FakeClient) -> None:
         """There is nothing to do, and nothing is touched."""
         with pytest.raises(EmptyBatchError):
