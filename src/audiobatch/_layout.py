@@ -22,7 +22,19 @@ _MAX_PIECES: Final = 0x200000
 _MAX_PIECE_LENGTH: Final = 2**30 - 1
 _MAX_FILE_SIZE: Final = 2**48 - 1
 _ROOT_SIZE: Final = 32
-_DROPPED_FROM_NAMES: Final = dict.fromkeys(map(ord, "/\\\u202a\u202b\u202c\u202d\u202e\u200e\u200f"))
+# Separators, and characters that show nothing or turn the direction of writing: libtorrent leaves them out of names.
+_DROPPED_FROM_NAMES: Final = dict.fromkeys(
+    [
+        0,
+        *b"/\\",
+        0x061C,
+        *range(0x200B, 0x2010),
+        *range(0x202A, 0x202F),
+        *range(0x2060, 0x2065),
+        *range(0x2066, 0x206A),
+        0xFEFF,
+    ]
+)
 
 Dictionary = dict[bytes, Value]
 

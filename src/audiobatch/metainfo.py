@@ -11,7 +11,7 @@ import base64
 import hashlib
 import re
 from typing import Final, TypeAlias
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from attrs import field, frozen
 
@@ -21,8 +21,9 @@ from audiobatch._urls import is_magnet
 from audiobatch.errors import NotATorrent
 
 _HEX: Final = "[0-9a-f]"
-_BTIH: Final = re.compile(r"urn:btih:(?:(?P<hex>[0-9a-f]{40})|(?P<base32>[a-z2-7]{32}))", re.IGNORECASE)
-_BTMH: Final = re.compile(r"urn:btmh:1220(?P<hex>[0-9a-f]{64})", re.IGNORECASE)
+_BTIH: Final = re.compile(r"urn:btih:(?:(?P<hex>[0-9a-f]{40})|(?P<base32>[a-z2-7]{32}))", re.IGNORECASE | re.ASCII)
+_BTMH: Final = re.compile(r"urn:btmh:1220(?P<hex>[0-9a-f]{64})", re.IGNORECASE | re.ASCII)
+_TOPIC: Final = re.compile(r"xt(\.[0-9]*)?", re.IGNORECASE | re.ASCII)
 _MAX_MAGNET_LENGTH: Final = 8 * 1024
 
 
@@ -144,11 +145,15 @@ def parse_magnet(uri: str) -> MagnetLink:
     """
     if not is_magnet(uri) or len(uri) > _MAX_MAGNET_LENGTH:
         raise NotATorrent("not a usable magnet link: it must start with magnet: and have at most 8192 characters")
+    if not uri.isprintable():
+        # Clients read a list of links line by line: a line break would smuggle in another one.
+        raise NotATorrent("not a usable magnet link: it holds control characters")
     try:
-        parameters = parse_qsl(urlsplit(uri).query, max_num_fields=1000)
+        # Up to the very end, for clients know no fragment (#) in a magnet link.
+        parameters = parse_qsl(uri[len("magnet:") :].removeprefix("?"), max_num_fields=1000)
     except ValueError:
         raise NotATorrent("not a usable magnet link: its parameters cannot be read") from None
-    topics = [value for key, value in parameters if re.fullmatch(r"xt(\.\d+)?", key, re.IGNORECASE)]
+    topics = [value for key, value in parameters if _TOPIC.fullmatch(key)]
     v1 = {_btih_hex(match) for topic in topics if (match := _BTIH.fullmatch(topic))}
     v2 = {match["hex"].lower() for topic in topics if (match := _BTMH.fullmatch(topic))}
     if len(v1) > 1 or len(v2) > 1:

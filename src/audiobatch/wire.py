@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -16,7 +17,10 @@ from audiobatch.models import BatchResult, Download, DownloadFailure, DownloadRe
 
 _FIELDS: Final = {attribute.name: attribute for attribute in attrs.fields(DownloadRequest)}
 _REQUIRED: Final = tuple(name for name, attribute in _FIELDS.items() if attribute.default is attrs.NOTHING)
+# What of a request that did not validate is given back.
 _MAX_DEPTH: Final = 20
+_MAX_VALUES: Final = 10_000
+_MAX_BITS: Final = 10_000
 
 
 def load_batch(document: str | bytes | Mapping[str, Any]) -> list[Any]:
@@ -74,17 +78,35 @@ def _dump_download(download: Download) -> dict[str, Any]:
     return {"index": download.index, "info_hash": download.info_hash, **_dump_fields(download)}
 
 
-def _json_safe(value: object, depth: int = 0) -> Any:
-    """Copy what did not validate, whatever it is, so that it can be written as JSON."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if depth == _MAX_DEPTH:
-        return "..."
-    if isinstance(value, Mapping):
-        return {str(key): _json_safe(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_safe(item, depth + 1) for item in value]
-    return str(value)
+class _JsonCopy:
+    """Copies what did not validate, whatever it is, so that it can be written as JSON.
+
+    What is too deep, too much, or too large a number to be written stands as ``"..."``.
+    """
+
+    def __init__(self) -> None:
+        self._left = _MAX_VALUES
+
+    def of(self, value: object, depth: int = 0) -> Any:
+        self._left -= 1
+        if self._left < 0 or _is_too_large(value, depth):
+            return "..."
+        match value:
+            case Mapping():
+                return {str(self.of(key, depth)): self.of(item, depth + 1) for key, item in value.items()}
+            case list() | tuple():
+                return [self.of(item, depth + 1) for item in value]
+            case None | str() | int():
+                return value
+            case float() if math.isfinite(value):
+                return value
+        return str(value)
+
+
+def _is_too_large(value: object, depth: int) -> bool:
+    if isinstance(value, int):
+        return value.bit_length() > _MAX_BITS
+    return depth > _MAX_DEPTH and isinstance(value, Mapping | list | tuple)
 
 
 _converter: Final = Converter()
@@ -98,7 +120,7 @@ _converter.register_unstructure_hook(
         _converter,
         request=override(
             unstruct_hook=lambda request: (
-                dump_request(request) if isinstance(request, DownloadRequest) else _json_safe(request)
+                dump_request(request) if isinstance(request, DownloadRequest) else _JsonCopy().of(request)
             )
         ),
     ),
