@@ -1,5 +1,6 @@
 """Queue batches of audiobook downloads, and report the truth about each of them."""
 
+from audiobatch._interrupt import stop_on_interrupt
 from audiobatch._retry import RetryPolicy
 from audiobatch.downloader import BatchDownloader
 from audiobatch.errors import (
@@ -29,4 +30,5 @@ __all__ = [
     "InvalidRequestError",
     "RetryPolicy",
     "Stage",
+    "stop_on_interrupt",
 ]

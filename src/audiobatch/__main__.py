@@ -5,18 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from threading import Event
-from types import FrameType
 from typing import Final
 
 from audiobatch import wire
+from audiobatch._interrupt import stop_on_interrupt
 from audiobatch._watch import watch
 from audiobatch.downloader import MAX_BATCH_SIZE, BatchDownloader, GivenRequest, admit_batch
 from audiobatch.errors import AudiobatchError, InvalidBatchError
@@ -105,7 +104,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     requests = admit_batch(wire.load_batch(_read(options.batch)), limit=MAX_BATCH_SIZE)
     with ExitStack() as stack:
-        stop = stack.enter_context(_stopped_by_interrupt())
+        stop = stack.enter_context(stop_on_interrupt())
         client = _open_client(options, stack)
         downloader = BatchDownloader(
             client=client,
@@ -114,6 +113,8 @@ def _run(options: argparse.Namespace) -> int:
         )
         _recover(downloader, stop)
         result = BatchResult(_with_progress(downloader, requests, stop))
+        if stop.is_set():
+            _say("stopped; what had been handed over was settled first")
         print(json.dumps(wire.dump_result(result), indent=2), flush=True)
         if options.wait:
             complete = _wait(client, result.successful, stop)
@@ -191,23 +192,6 @@ def _wait(client: TorrentClient, downloads: Sequence[Download], stop: Event) -> 
     for download in unfinished:
         _say(f"not complete: {download.request.title}")
     return not unfinished
-
-
-@contextmanager
-def _stopped_by_interrupt() -> Iterator[Event]:
-    """Give an event that the first Ctrl-C sets; the second one interrupts as usual."""
-    stop = Event()
-
-    def on_interrupt(_: int, __: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
-        stop.set()
-        _say("\nstopping; what was handed over is settled first")
-
-    before = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _say(message: str) -> None:

@@ -56,7 +56,9 @@ class BatchEnded(Exception):
 
 def not_attempted(reason: AudiobatchError) -> NotAttempted:
     """Say of an item that the batch ended before it, and why."""
-    return reason if isinstance(reason, NotAttempted) else NotAttempted(f"not attempted, because {reason}")
+    if isinstance(reason, NotAttempted):
+        return reason
+    return NotAttempted(f"not attempted, because {reason}", retry_after=reason.retry_after)
 
 
 STOPPED = NotAttempted("not attempted, because the batch was stopped")

@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 
 from audiobatch._item import STOPPED, BatchEnded, Item, Twins, not_attempted
 from audiobatch._lookahead import look_ahead
+from audiobatch._pauses import Pauses
 from audiobatch._retry import RetryPolicy
 from audiobatch._serial import SerialClient
 from audiobatch._settle import closed
@@ -49,7 +50,7 @@ class Pipeline:
             return
         present, remaining = self._look_up(items, stop)
         yield from present
-        obtain = partial(self._obtain, stop=stop)
+        obtain = partial(self._obtain, stop=stop, pauses=Pauses())
         with closing(look_ahead(obtain, remaining, workers=self.max_concurrent_fetches)) as groups:
             for group in groups:
                 if stop.is_set():
@@ -103,15 +104,19 @@ class Pipeline:
             if item.request.torrent_url in after
         ]
 
-    def _obtain(self, item: Item, stop: Event) -> Torrent | AudiobatchError:
+    def _obtain(self, item: Item, stop: Event, pauses: Pauses) -> Torrent | AudiobatchError:
         """Fetch the torrent if it is not at hand; runs ahead, in threads of its own."""
         if item.torrent is not None:
             return item.torrent
         if stop.is_set():
             return STOPPED
+        url = item.request.torrent_url
+        if (wish := pauses.wished_by(url)) is not None:
+            return not_attempted(wish)
         try:
             return self.fetch_retry.call(lambda: self.fetcher.fetch(item.request), stop=stop)
         except AudiobatchError as error:
+            pauses.note(url, error)
             return error
 
 

@@ -24,7 +24,7 @@ from audiobatch.errors import (
     TorrentNotFound,
 )
 from audiobatch.repositories.memory import MemoryRepository
-from support.fakes import FakeClient, FakeFetcher, codes, request, torrent
+from support.fakes import AT_ONCE, FakeClient, FakeFetcher, codes, request, torrent
 
 
 class TestTheBatchItself:
@@ -196,6 +196,23 @@ class TestFetching:
             error.retry_after,
         )
         assert len(fetcher.fetched) == tries
+
+    def test_a_tracker_that_asks_to_slow_down_is_left_alone(
+        self, client: FakeClient, fetcher: FakeFetcher, repository: MemoryRepository
+    ) -> None:
+        """The rest of its items is not attempted, with the time to wait; other trackers are asked as before."""
+        downloader = BatchDownloader(
+            client=client, fetcher=fetcher, repository=repository, max_concurrent_fetches=1, fetch_retry=AT_ONCE
+        )
+        fetcher.errors["a2"] = [RateLimited("slow down", retry_after=3600)]
+        here = [request(f"a{number}") for number in range(1, 5)]
+        there = [request(f"b{number}", torrent_url=f"http://other.test/b{number}.torrent") for number in range(1, 5)]
+
+        result = downloader.run([item for pair in zip(here, there, strict=True) for item in pair])
+
+        assert codes(result) == ["ok", "ok", "rate_limited", "ok", "not_attempted", "ok", "not_attempted", "ok"]
+        assert {failure.retry_after for failure in result.failed} == {3600}
+        assert [name for name in fetcher.fetched if name.startswith("a")] == ["a1", "a2"]
 
     def test_what_is_in_the_client_and_on_record_is_not_fetched_again(
         self, downloader: BatchDownloader, fetcher: FakeFetcher

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from audiobatch import (
     FailureCode,
     RetryPolicy,
     Stage,
+    stop_on_interrupt,
 )
 from audiobatch.errors import (
     ClientAuthError,
@@ -213,6 +216,17 @@ class TestStoppingWisely:
 
         assert codes(result) == ["ok"] + ["not_attempted"] * 7
         assert client.names(*"abcdefgh") == ["a"]
+
+    def test_ctrl_c_stops_a_batch_between_two_steps(self, downloader: BatchDownloader, client: FakeClient) -> None:
+        """The report comes back, and the signal's handler is as it was before."""
+        before = signal.getsignal(signal.SIGINT)
+        client.on_add = lambda _: os.kill(os.getpid(), signal.SIGINT)
+
+        with stop_on_interrupt() as stop:
+            result = downloader.run([request(name) for name in "abcd"], stop=stop)
+
+        assert codes(result) == ["ok"] + ["not_attempted"] * 3
+        assert signal.getsignal(signal.SIGINT) is before
 
     def test_waiting_ends_when_the_batch_is_stopped(self, client: FakeClient, fetcher: FakeFetcher) -> None:
         """A long back-off does not keep anybody waiting."""
