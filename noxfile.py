@@ -62,6 +62,14 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
 
 
+@nox.session(default=False)
+def soak(session: nox.Session) -> None:
+    """Attack the promise for longer: random histories by the thousand, and 70 kills on each generation."""
+    session.install(".[libtorrent]", *_group("tests"))
+    long = {"HYPOTHESIS_PROFILE": "thorough", "AUDIOBATCH_KILLS": "70"}
+    session.run("pytest", "tests/property", "tests/daemons/test_crashes.py", *session.posargs, env=long)
+
+
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Tell what the tests of all Pythons together did not reach."""

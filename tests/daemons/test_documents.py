@@ -59,7 +59,7 @@ def test_the_snippets_of_the_guide(
 ) -> None:
     """Each does what the text around it says."""
     pytest.importorskip("libtorrent", reason="the extra libtorrent is not installed")
-    outcomes, recovery, vpn, plug_in, contract = map(run, snippets("docs/guide.md"))
+    outcomes, stopping, recovery, vpn, plug_in, contract = map(run, snippets("docs/guide.md"))
     good = {"title": "Good", "author": "A", "torrent_url": f"{tracker.url}/v1/good"}
     lost = {"title": "Lost", "author": "A", "torrent_url": f"{tracker.url}/lost"}
 
@@ -67,6 +67,7 @@ def test_the_snippets_of_the_guide(
     outcomes["insist"](downloader, [good, lost])
     assert capsys.readouterr().out == "1 could not be fetched\n"
 
+    assert stopping["patiently"](downloader, [good]).failed == ()  # type: ignore[attr-defined]
     recovery["start"](downloader)
     assert callable(vpn["behind_the_vpn"])
     (tmp_path / "book.torrent").write_bytes(book("book"))

@@ -119,10 +119,13 @@ class Daemon:
         """End it with SIGKILL, as a crash or a power cut would."""
         self._end(signal.SIGKILL)
 
-    def _end(self, how: signal.Signals) -> None:
+    def _end_session(self) -> None:
         if self._session is not None:
             self._session.close()
             self._session = None
+
+    def _end(self, how: signal.Signals) -> None:
+        self._end_session()
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait(timeout=30)
@@ -149,10 +152,16 @@ class Daemon:
 
     def torrents(self) -> list[dict[str, object]]:
         """Return all torrents as the daemon lists them."""
-        rows: list[dict[str, object]] = self.session.get("torrents/info").raise_for_status().json()
+        answer = self.session.get("torrents/info")
+        if answer.status_code == 403:
+            # Since 5.3 the oldest of more than 15 sessions ends.
+            self._end_session()
+            answer = self.session.get("torrents/info")
+        rows: list[dict[str, object]] = answer.raise_for_status().json()
         return rows
 
     def remove_all(self) -> None:
         """Delete every torrent, and wait until the daemon has none."""
+        self.torrents()  # sees to it that the session is good
         self.session.post("torrents/delete", data={"hashes": "all", "deleteFiles": "true"}).raise_for_status()
         wait_until(lambda: self.torrents() == [], "all torrents are deleted")
