@@ -14,6 +14,7 @@ from audiobatch import (
     BatchDownloader,
     BatchResult,
     Download,
+    DownloadRequest,
     DownloadStatus,
     FailureCode,
     RetryPolicy,
@@ -28,6 +29,7 @@ from audiobatch.errors import (
     TorrentRejected,
     Unsupported,
 )
+from audiobatch.metainfo import Torrent
 from audiobatch.repositories.memory import MemoryRepository
 from support.fakes import AT_ONCE, FakeClient, FakeFetcher, codes, request, torrent
 
@@ -216,6 +218,34 @@ class TestStoppingWisely:
 
         assert codes(result) == ["ok"] + ["not_attempted"] * 7
         assert client.names(*"abcdefgh") == ["a"]
+
+    def test_a_batch_that_is_stopped_while_it_fetches_adds_nothing(
+        self, downloader: BatchDownloader, client: FakeClient, fetcher: FakeFetcher
+    ) -> None:
+        """What comes of a fetch after that is not handed over any more."""
+        stop = threading.Event()
+        serve = fetcher.fetch
+
+        def stop_and_serve(request: DownloadRequest, /) -> Torrent:
+            stop.set()
+            return serve(request)
+
+        fetcher.fetch = stop_and_serve  # type: ignore[method-assign]
+
+        assert codes(downloader.run([request(name) for name in "abcdefgh"], stop=stop)) == ["not_attempted"] * 8
+        assert client.torrents == {}
+        assert len(fetcher.fetched) <= 4
+
+    def test_a_client_that_cannot_be_asked_gets_nothing(
+        self, downloader: BatchDownloader, client: FakeClient, repository: MemoryRepository
+    ) -> None:
+        """It died between the first look and the first add: nothing is added or written down."""
+        client.lookups = [ClientUnavailable("gone")] * 100
+
+        result = downloader.run([request("one"), request("two")])
+
+        assert codes(result) == ["client_unavailable", "not_attempted"]
+        assert list(repository.unsettled(client="fake")) == []
 
     def test_ctrl_c_stops_a_batch_between_two_steps(self, downloader: BatchDownloader, client: FakeClient) -> None:
         """The report comes back, and the signal's handler is as it was before."""
