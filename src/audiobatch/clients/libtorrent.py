@@ -8,9 +8,9 @@ import threading
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, cast
 
+from audiobatch._closing import Closing
 from audiobatch.clients._resume_data import ResumeData
 from audiobatch.errors import ClientUnavailable, TorrentRejected
 from audiobatch.metainfo import InfoHashes, MagnetLink, Torrent
@@ -34,7 +34,7 @@ _CHECKING: Final = (
 )
 
 
-class LibtorrentClient:
+class LibtorrentClient(Closing):
     """Downloads by itself while the process runs; the next process goes on where this one stopped.
 
     What was added is on disk when `add` returns, and outlives a crash. Progress is noted when
@@ -126,14 +126,6 @@ class LibtorrentClient:
             expected -= self._handle_alerts()
         del self._session
         self._resume_data.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _find(self, info_hashes: InfoHashes) -> lt.torrent_handle | None:
         for digest in info_hashes.client_ids:

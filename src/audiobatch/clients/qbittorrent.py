@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import httpx
 
+from audiobatch._closing import Closing
 from audiobatch._urls import origin
 from audiobatch.clients._http import HttpConnection
 from audiobatch.errors import (
@@ -40,7 +40,7 @@ _STATES: Final = {
 _CATEGORY: Final = re.compile(r"[^\\/]+(/[^\\/]+)*")
 
 
-class QBittorrentClient:
+class QBittorrentClient(Closing):
     """A qBittorrent daemon or desktop application with its Web UI switched on.
 
     It logs in once, when it is first used, and again only after the session has expired.
@@ -133,14 +133,6 @@ class QBittorrentClient:
     def close(self) -> None:
         """Close the connections. The session at qBittorrent ends by itself."""
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _call(
         self,

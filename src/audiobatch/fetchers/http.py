@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 from attrs import frozen
 
+from audiobatch._closing import Closing
 from audiobatch._urls import is_magnet, origin
 from audiobatch.errors import (
     BlockedAddress,
@@ -45,7 +45,7 @@ class _Answer:
     body: bytes
 
 
-class HttpFetcher:
+class HttpFetcher(Closing):
     """Fetches torrents with plain GET requests, and follows redirects itself, five at most.
 
     It stops at a magnet link, be it in a redirect or in a short answer, and returns that.
@@ -104,14 +104,6 @@ class HttpFetcher:
         """Close the connections, if they are our own."""
         if self._owned:
             self._http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _get(self, url: str, deadline: float) -> _Answer:
         try:

@@ -9,12 +9,12 @@ import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from audiobatch import wire
+from audiobatch._closing import Closing
 from audiobatch.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -57,7 +57,7 @@ _PAGE: Final = 50
 _inherited: Final[list[sqlite3.Connection]] = []
 
 
-class SQLiteRepository:
+class SQLiteRepository(Closing):
     """Keeps records in one file, in WAL mode, with ``synchronous=FULL``.
 
     What `reserve` and `save` have written survives a crash of the process and of the
@@ -135,14 +135,6 @@ class SQLiteRepository:
         """Close the file."""
         if self._process == os.getpid():
             self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     @contextmanager
     def _session(self) -> Iterator[sqlite3.Connection]:
