@@ -25,9 +25,21 @@ class Item:
         assert self.torrent is not None, "the torrent is not at hand yet"
         return self.torrent.info_hashes
 
+    def is_same_torrent(self, other: Item) -> bool:
+        """Tell whether both, with their torrents at hand, are of one torrent."""
+        return self.info_hashes.matches(other.info_hashes)
+
     def succeeded(self, record: Download, *, already_present: bool) -> Download:
         """Report that it is in the client; the torrent's bytes stay with the record."""
-        return evolve(record, index=self.index, request=self.request, already_present=already_present, torrent=None)
+        return evolve(
+            record,
+            index=self.index,
+            request=self.request,
+            # The record may have been made from a link that names only one of the two hashes of a hybrid.
+            info_hashes=self.torrent.info_hashes if self.torrent else record.info_hashes,
+            already_present=already_present,
+            torrent=None,
+        )
 
     def failed(self, error: AudiobatchError, stage: Stage) -> DownloadFailure:
         """Report that it is not in the client, or may not be."""

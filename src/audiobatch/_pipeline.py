@@ -11,8 +11,8 @@ from threading import Event
 from attrs import evolve, frozen
 
 from audiobatch._item import STOPPED, BatchEnded, Item, Twins, not_attempted
+from audiobatch._lessons import Lessons
 from audiobatch._lookahead import look_ahead
-from audiobatch._pauses import Pauses
 from audiobatch._retry import RetryPolicy
 from audiobatch._serial import SerialClient
 from audiobatch._settle import closed
@@ -42,15 +42,16 @@ class Pipeline:
         yield from _answer_all(items, (outcome for first in first_ones for outcome in twins.outcomes(first)))
 
     def submit(self, items: Sequence[Item], stop: Event) -> Iterator[Outcome]:
-        """Submit items whose torrents are at hand; yield one outcome for each."""
-        yield from _answer_all(items, self._submit(items, stop))
+        """Submit items whose torrents are at hand, each on a record of its own; yield one outcome for each."""
+        yield from _answer_all(items, self._submit_group(items, stop, Lessons()))
 
     def _look_up_and_fetch(self, items: Sequence[Item], stop: Event) -> Iterator[Outcome]:
         if not items:
             return
         present, remaining = self._look_up(items, stop)
         yield from present
-        obtain = partial(self._obtain, stop=stop, pauses=Pauses())
+        lessons = Lessons()
+        obtain = partial(self._obtain, stop=stop, lessons=lessons)
         with closing(look_ahead(obtain, remaining, workers=self.max_concurrent_fetches)) as groups:
             for group in groups:
                 if stop.is_set():
@@ -61,13 +62,24 @@ class Pipeline:
                         yield item.failed(got, Stage.FETCH)
                     else:
                         at_hand.append(evolve(item, torrent=got))
-                yield from self._submit(at_hand, stop)
+                yield from self._submit_different(at_hand, stop, lessons)
 
-    def _submit(self, items: Sequence[Item], stop: Event) -> Iterator[Outcome]:
-        twins = Twins(items, lambda one, other: one.info_hashes.matches(other.info_hashes))
+    def _submit_different(self, items: Sequence[Item], stop: Event, lessons: Lessons) -> Iterator[Outcome]:
+        """Submit each torrent once; one that has failed in this batch is not tried again under another URL."""
+        twins = Twins(items, Item.is_same_torrent)
+        fresh: list[Item] = []
+        for item in twins.first:
+            failure = lessons.failure_of(item)
+            if failure is None:
+                fresh.append(item)
+            else:
+                yield from twins.outcomes(item.echo(failure))
+        for outcome in self._submit_group(fresh, stop, lessons):
+            yield from twins.outcomes(outcome)
+
+    def _submit_group(self, items: Sequence[Item], stop: Event, lessons: Lessons) -> Iterator[Outcome]:
         if items:
-            for outcome in submit_group(twins.first, client=self.client, repository=self.repository, stop=stop):
-                yield from twins.outcomes(outcome)
+            yield from submit_group(items, client=self.client, repository=self.repository, lessons=lessons, stop=stop)
 
     def _look_up(self, items: Sequence[Item], stop: Event) -> tuple[list[Outcome], list[Item]]:
         """Find what is known by its URL: no tracker is asked for what is in the client, or still on record.
@@ -95,28 +107,32 @@ class Pipeline:
             raise BatchEnded(error, Stage.LOOK_UP) from None
 
     def _report_present(self, items: Sequence[Item], records: Mapping[str, Download]) -> list[Outcome]:
-        after = {url: closed(record, None, made_here=False) for url, record in records.items()}
+        after = {url: closed(record, None) for url, record in records.items()}
         if changed := [record for url, record in after.items() if record != records[url]]:
-            self.repository.save(changed)
+            try:
+                self.repository.save(changed)
+            except AudiobatchError as error:
+                _log.warning("that %d downloads were seen again is not on record: %s", len(changed), error)
+                after = dict(records)
         return [
             item.succeeded(after[item.request.torrent_url], already_present=True)
             for item in items
             if item.request.torrent_url in after
         ]
 
-    def _obtain(self, item: Item, stop: Event, pauses: Pauses) -> Torrent | AudiobatchError:
+    def _obtain(self, item: Item, stop: Event, lessons: Lessons) -> Torrent | AudiobatchError:
         """Fetch the torrent if it is not at hand; runs ahead, in threads of its own."""
         if item.torrent is not None:
             return item.torrent
         if stop.is_set():
             return STOPPED
         url = item.request.torrent_url
-        if (wish := pauses.wished_by(url)) is not None:
+        if (wish := lessons.wish_of(url)) is not None:
             return not_attempted(wish)
         try:
             return self.fetch_retry.call(lambda: self.fetcher.fetch(item.request), stop=stop)
         except AudiobatchError as error:
-            pauses.note(url, error)
+            lessons.note_fetch(url, error)
             return error
 
 

@@ -11,6 +11,7 @@ from attrs import evolve
 from audiobatch.errors import (
     AudiobatchError,
     ClientAuthError,
+    NotAdded,
     TorrentRejected,
     Unconfirmed,
     Unsupported,
@@ -20,16 +21,22 @@ from audiobatch.models import Download, DownloadStatus
 _NOT_DONE = (Unsupported, ClientAuthError)
 
 
-def verdict(answer: AudiobatchError | None, *, seen: bool | None) -> AudiobatchError | None:
+def verdict(
+    answer: AudiobatchError | None, *, seen: bool | None, unclear: bool = False, owed: bool = False
+) -> AudiobatchError | None:
     """Say why an item that was submitted failed, or None if it succeeded.
 
     Args:
-        answer: What the add raised; None if the client accepted it.
+        answer: What the last add raised; None if the client accepted it.
         seen: Whether a lookup after the add showed the torrent; None if none could tell.
+        unclear: This batch has sent it before, and nothing clear was heard of that.
+        owed: An earlier batch has left its record open: it may have sent it, too.
     """
     if seen:
         return None
-    if isinstance(answer, _NOT_DONE) or (isinstance(answer, TorrentRejected) and seen is False):
+    if isinstance(answer, TorrentRejected) and seen is False and not unclear:
+        return answer
+    if isinstance(answer, _NOT_DONE) and not unclear and not owed:
         return answer
     said = "the torrent client accepted it" if answer is None else f"the add was not confirmed ({answer})"
     shown = "does not show it" if seen is False else "cannot be asked whether it is there"
@@ -42,11 +49,11 @@ def was_done(answer: AudiobatchError | None) -> bool:
 
 
 def is_unclear(answer: AudiobatchError | None) -> bool:
-    """Tell whether an answer to an add leaves open if anything was done."""
-    return answer is not None and not isinstance(answer, (*_NOT_DONE, TorrentRejected))
+    """Tell whether an answer to an add leaves open if the client has received it."""
+    return answer is not None and not isinstance(answer, (*_NOT_DONE, TorrentRejected, NotAdded))
 
 
-def closed(record: Download, error: AudiobatchError | None, *, made_here: bool) -> Download:
+def closed(record: Download, error: AudiobatchError | None, *, before: Download | None = None) -> Download:
     """Return the record as it is to be kept, once it is known what became of its item.
 
     A confirmed one keeps its torrent until a later look has seen it again, for a daemon
@@ -55,14 +62,17 @@ def closed(record: Download, error: AudiobatchError | None, *, made_here: bool) 
     Args:
         record: As it was reserved.
         error: The verdict; `NotAttempted` where it was not submitted at all.
-        made_here: Nobody else relies on the record: this batch made it, or took it up again.
+        before: The record as an earlier batch has left it, if there was one.
     """
     if error is None:
         seen_before = record.status is DownloadStatus.QUEUED
         return evolve(record, status=DownloadStatus.QUEUED, torrent=None if seen_before else record.torrent)
+    if isinstance(error, Unconfirmed):
+        return record
     if isinstance(error, TorrentRejected | Unsupported):
         return evolve(record, status=DownloadStatus.FAILED, torrent=None)
-    if isinstance(error, Unconfirmed) or not made_here:
-        return record
+    if before is not None and before.unsettled:
+        # Nothing was done: a recovery still has to see to what the earlier batch has left.
+        return before
     # It was never tried. With the torrent kept, trying it later costs the tracker nothing.
     return evolve(record, status=DownloadStatus.FAILED)

@@ -12,9 +12,10 @@ from threading import Event
 from attrs import evolve, mutable
 
 from audiobatch._item import STOPPED, BatchEnded, Item, not_attempted
+from audiobatch._lessons import Lessons
 from audiobatch._serial import SerialClient
 from audiobatch._settle import closed, is_unclear, verdict, was_done
-from audiobatch.errors import AudiobatchError, ClientAuthError, TorrentRejected, Unconfirmed
+from audiobatch.errors import AudiobatchError, ClientAuthError, NotAdded, TorrentRejected, Unconfirmed
 from audiobatch.models import Download, DownloadStatus, Outcome, Stage
 from audiobatch.protocols import Repository
 
@@ -29,8 +30,9 @@ class _Entry:
     Attributes:
         item: Its torrent is at hand.
         record: What is on record for it.
-        made_here: This batch made the record, or took it up again.
+        before: The record as an earlier batch has left it, if there was one.
         present: The client had the torrent before anything was sent.
+        unclear: It was sent once, and nothing clear was heard of that.
         sends: How often it was handed over.
         answer: What the last add raised; None if the client accepted it.
         seen: Whether it was seen in the client after that; None if no lookup could tell.
@@ -38,8 +40,9 @@ class _Entry:
 
     item: Item
     record: Download
-    made_here: bool
+    before: Download | None
     present: bool
+    unclear: bool = False
     sends: int = 0
     answer: AudiobatchError | None = None
     seen: bool | None = None
@@ -49,7 +52,10 @@ class _Entry:
         """Why it failed, as far as is known now; None if it is in the client."""
         if self.present:
             return None
-        return verdict(self.answer, seen=self.seen) if self.sends else STOPPED
+        if not self.sends:
+            return STOPPED
+        owed = self.before is not None and self.before.status is DownloadStatus.RESERVED
+        return verdict(self.answer, seen=self.seen, unclear=self.unclear, owed=owed)
 
     @property
     def has_outcome(self) -> bool:
@@ -59,7 +65,7 @@ class _Entry:
     @property
     def already_present(self) -> bool:
         """It came into the client before this batch brought it there, as far as can be told."""
-        return self.present or (self.sends == 1 and isinstance(self.answer, TorrentRejected))
+        return self.present or (self.sends == 1 and isinstance(self.answer, NotAdded | TorrentRejected))
 
     def outcome(self) -> Outcome:
         """Report what became of it."""
@@ -69,14 +75,15 @@ class _Entry:
 
 
 def submit_group(
-    items: Sequence[Item], *, client: SerialClient, repository: Repository, stop: Event
+    items: Sequence[Item], *, client: SerialClient, repository: Repository, lessons: Lessons, stop: Event
 ) -> Iterator[Outcome]:
     """Yield the outcome of each item that was submitted, or was there already.
 
     Args:
-        items: All different torrents, and all at hand.
+        items: Their torrents are at hand. What turns out to be the same one comes in a group of its own, later.
         client: Where they go.
         repository: Where it is written down before.
+        lessons: What the batch has learnt; what is learnt here is added.
         stop: Keeps what has not been handed over from being so.
 
     Raises:
@@ -87,22 +94,35 @@ def submit_group(
     except AudiobatchError as error:
         raise BatchEnded(error, Stage.LOOK_UP) from None
     try:
-        entries = _reserve([(item, item.info_hashes in present) for item in items], client.name, repository)
+        entries, later = _reserve([(item, item.info_hashes in present) for item in items], client.name, repository)
     except AudiobatchError as error:
         raise BatchEnded(error, Stage.RESERVE) from None
     end = _submit([entry for entry in entries if not entry.present], client, stop)
     try:
-        _settle(entries, repository)
+        _settle(entries, repository, lessons)
     except AudiobatchError as error:
         _log.warning("the outcome of %d downloads is not on record; recover() mends that: %s", len(entries), error)
         end = end or BatchEnded(not_attempted(error), Stage.SETTLE)
-    yield from (entry.outcome() for entry in entries if entry.has_outcome)
+    for entry in entries:
+        if entry.has_outcome:
+            outcome = entry.outcome()
+            lessons.note_outcome(entry.item, outcome)
+            yield outcome
     if end is not None:
         raise end
+    if later:
+        yield from submit_group(later, client=client, repository=repository, lessons=lessons, stop=stop)
 
 
-def _reserve(items: Sequence[tuple[Item, bool]], client: str, repository: Repository) -> list[_Entry]:
-    """Write down what is about to be added, before anything is."""
+def _reserve(
+    items: Sequence[tuple[Item, bool]], client: str, repository: Repository
+) -> tuple[list[_Entry], list[Item]]:
+    """Write down what is about to be added, before anything is.
+
+    Returns:
+        An entry for each record; and the items that have to wait for one of these, being of
+        the same torrent, or sharing its record as two links do that name a hash of a hybrid each.
+    """
     now = datetime.now(UTC)
     new = [
         Download(
@@ -116,18 +136,24 @@ def _reserve(items: Sequence[tuple[Item, bool]], client: str, repository: Reposi
         )
         for item, _ in items
     ]
-    entries, taken_up = [], []
+    entries: list[_Entry] = []
+    later: list[Item] = []
+    taken_up: list[Download] = []
     for (item, present), mine, held in zip(items, new, repository.reserve(new), strict=True):
+        if any(held.id == entry.record.id or item.is_same_torrent(entry.item) for entry in entries):
+            later.append(item)
+            continue
         record = held
         if not present:
             # Where an older record exists, the client lost or never got it: it is taken up again.
             record = evolve(held, request=item.request, status=DownloadStatus.RESERVED, torrent=item.torrent)
             if record != held:
                 taken_up.append(record)
-        entries.append(_Entry(item, record, made_here=held.id == mine.id or record != held, present=present))
+        before = held if held.id != mine.id else None
+        entries.append(_Entry(item, record, before, present=present))
     if taken_up:
         repository.save(taken_up)
-    return entries
+    return entries, later
 
 
 def _submit(entries: Sequence[_Entry], client: SerialClient, stop: Event) -> BatchEnded | None:
@@ -138,9 +164,11 @@ def _submit(entries: Sequence[_Entry], client: SerialClient, stop: Event) -> Bat
         sent, end = _send(waiting, client, stop)
         if sent:
             end = _confirm(sent, client, stop) or end
-        # Only a lookup that shows absence allows to send again what had no clear answer.
-        again = [entry for entry in sent if entry.seen is False and is_unclear(entry.answer)]
-        waiting.extendleft(entry for entry in again if entry.sends < _MAX_SENDS)
+        for entry in sent:
+            # Only a lookup that shows absence allows to send again what had no clear answer.
+            if entry.seen is False and is_unclear(entry.answer) and entry.sends < _MAX_SENDS:
+                entry.unclear = True
+                waiting.appendleft(entry)
     return end
 
 
@@ -169,14 +197,18 @@ def _confirm(sent: Sequence[_Entry], client: SerialClient, stop: Event) -> Batch
     return BatchEnded(not_attempted(error), Stage.CONFIRM) if error else None
 
 
-def _settle(entries: Sequence[_Entry], repository: Repository) -> None:
+def _settle(entries: Sequence[_Entry], repository: Repository, lessons: Lessons) -> None:
     """Close the records in one transaction."""
-    changed = {}
-    for number, entry in enumerate(entries):
-        record = closed(entry.record, entry.error, made_here=entry.made_here)
-        if record != entry.record:
-            changed[number] = record
+    after = {number: _closed(entry, lessons) for number, entry in enumerate(entries)}
+    changed = {number: record for number, record in after.items() if record != entries[number].record}
     if changed:
         repository.save(list(changed.values()))
     for number, record in changed.items():
         entries[number].record = record
+
+
+def _closed(entry: _Entry, lessons: Lessons) -> Download:
+    if entry.present and (entry.record.id in lessons.confirmed or entry.record.info_hashes != entry.item.info_hashes):
+        # No later look: this very batch has brought it there, or what was seen is not all that the record is about.
+        return evolve(entry.record, status=DownloadStatus.QUEUED)
+    return closed(entry.record, entry.error, before=entry.before)

@@ -68,6 +68,8 @@ class BatchDownloader:
 
     After `run`, every item reported as successful is in the client under its own
     info-hash, and every item reported as failed is not there, or says ``unconfirmed``.
+    Of an item that the batch ended before, it says that this batch did not hand it over:
+    what was in the client before was not looked at.
 
     Several threads may use one object, each with its own batch; the client still gets one
     request at a time. Whoever made client, fetcher and repository closes them.
@@ -157,7 +159,7 @@ class BatchDownloader:
 
         Raises:
             ClientError: The client is of no use now; nothing was changed.
-            RepositoryError: Likewise the repository.
+            RepositoryError: The records cannot be read.
         """
         stop = stop or Event()
         self._client.check(stop)

@@ -18,7 +18,8 @@
     │   └── FetchUnavailable *      tracker down, slow, or broken for the moment
     ├── ClientError                 the torrent client
     │   ├── ClientAuthError
-    │   ├── TorrentRejected         the client said no, and does not have it
+    │   ├── TorrentRejected         the client refuses this very torrent
+    │   ├── NotAdded *              the client did not add it, and does not say why
     │   ├── Unsupported             this client cannot do what the request asks
     │   ├── Unconfirmed *           handed over, but not seen there: it may yet appear
     │   └── ClientUnavailable *
@@ -60,6 +61,7 @@ class FailureCode(StrEnum):
     CLIENT_ERROR = "client_error"
     CLIENT_AUTH = "client_auth"
     TORRENT_REJECTED = "torrent_rejected"
+    NOT_ADDED = "not_added"
     UNSUPPORTED = "unsupported"
     UNCONFIRMED = "unconfirmed"
     CLIENT_UNAVAILABLE = "client_unavailable"
@@ -179,9 +181,20 @@ class ClientAuthError(ClientError):
 
 
 class TorrentRejected(ClientError):
-    """The torrent client refused this torrent."""
+    """The torrent client refused this very torrent: it would do so again."""
 
     code = FailureCode.TORRENT_REJECTED
+
+
+class NotAdded(ClientError):
+    """The torrent client did not add the torrent, and does not say why.
+
+    To be there already is one of the reasons, also if it does not show yet: an add that
+    is still on its way makes some clients refuse the next one.
+    """
+
+    code = FailureCode.NOT_ADDED
+    transient = True
 
 
 class Unsupported(ClientError):

@@ -193,6 +193,13 @@ class Download:
     already_present: bool = False
 
     @property
+    def unsettled(self) -> bool:
+        """A recovery has to look at this record: it is reserved, or queued and still holds its torrent."""
+        return self.status is DownloadStatus.RESERVED or (
+            self.status is DownloadStatus.QUEUED and self.torrent is not None
+        )
+
+    @property
     def info_hash(self) -> str:
         """The info-hash to show: v1 (40 hex digits) where there is one, else v2 (64)."""
         return self.info_hashes.primary

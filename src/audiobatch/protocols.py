@@ -57,7 +57,8 @@ class TorrentClient(Protocol):
         means that the client accepted it; whether it has it is asked by `status` afterwards.
 
         Raises:
-            TorrentRejected: The client answered that it did not take it, duplicates included.
+            TorrentRejected: The client answered that it does not take this torrent.
+            NotAdded: It answered that it did not add it, a duplicate perhaps, without a clear reason.
             Unsupported: The client cannot do what the options or the torrent ask for;
                 nothing was sent.
             ClientAuthError: The client refuses the login.

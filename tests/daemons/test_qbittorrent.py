@@ -24,7 +24,7 @@ from audiobatch import (
 )
 from audiobatch.clients.qbittorrent import QBittorrentClient
 from audiobatch.downloader import GivenRequest
-from audiobatch.errors import ClientAuthError, TorrentRejected
+from audiobatch.errors import ClientAuthError, NotAdded, TorrentRejected
 from audiobatch.fetchers.http import HttpFetcher
 from audiobatch.metainfo import TorrentFile, parse_magnet, parse_torrent
 from audiobatch.models import AddOptions, TorrentState
@@ -183,7 +183,7 @@ def test_the_client_tells_duplicates_and_bad_files_apart_from_nothing(client: QB
         content=b"<html>", info_hashes=parse_torrent(book("x")).info_hashes, name="", total_size=0, private=False
     )
 
-    with pytest.raises(TorrentRejected, match="no reason"):
+    with pytest.raises(NotAdded, match="no reason"):
         client.add(torrent, AddOptions())
     with pytest.raises(TorrentRejected, match="as a torrent file"):
         client.add(page, AddOptions())

@@ -17,6 +17,7 @@ from audiobatch.errors import (
     ClientUnavailable,
     FetchDenied,
     FetchUnavailable,
+    NotAdded,
     RateLimited,
     TorrentRejected,
     Unconfirmed,
@@ -28,6 +29,7 @@ ANSWERS = (
     ClientError("odd"),
     ClientUnavailable("gone"),
     TorrentRejected("no"),
+    NotAdded("perhaps a duplicate"),
     Unsupported("cannot"),
     ClientAuthError("who?"),
 )
@@ -39,20 +41,29 @@ class TestVerdicts:
     @pytest.mark.parametrize("answer", ANSWERS)
     def test_what_was_seen_succeeded(self, answer: AudiobatchError | None) -> None:
         """Whatever the client had answered."""
-        assert verdict(answer, seen=True) is None
+        assert verdict(answer, seen=True) is verdict(answer, seen=True, unclear=True, owed=True) is None
 
-    @pytest.mark.parametrize(("answer", "seen"), list(product(ANSWERS, (False, None))))
-    def test_what_was_not_seen_failed(self, answer: AudiobatchError | None, seen: bool | None) -> None:  # noqa: FBT001
+    @pytest.mark.parametrize(
+        ("answer", "seen", "unclear", "owed"), list(product(ANSWERS, (False, None), (False, True), (False, True)))
+    )
+    def test_what_was_not_seen_failed(
+        self,
+        answer: AudiobatchError | None,
+        seen: bool | None,  # noqa: FBT001
+        unclear: bool,  # noqa: FBT001
+        owed: bool,  # noqa: FBT001
+    ) -> None:
         """With the client's own reason only where that is certain, else as unconfirmed."""
-        error = verdict(answer, seen=seen)
+        error = verdict(answer, seen=seen, unclear=unclear, owed=owed)
 
-        certain = not was_done(answer) or (isinstance(answer, TorrentRejected) and seen is False)
+        never_sent = not was_done(answer) and not unclear and not owed
+        certain = never_sent or (isinstance(answer, TorrentRejected) and seen is False and not unclear)
         assert (error is answer) == certain
         assert certain or isinstance(error, Unconfirmed)
 
     def test_only_what_leaves_everything_open_is_unclear(self) -> None:
         """An acceptance and a refusal are clear, each in its way."""
-        assert [is_unclear(answer) for answer in ANSWERS] == [False, True, True, False, False, False]
+        assert [is_unclear(answer) for answer in ANSWERS] == [False, True, True, False, False, False, False]
 
 
 class TestRetries:

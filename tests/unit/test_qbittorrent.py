@@ -20,6 +20,7 @@ from audiobatch.errors import (
     ClientError,
     ClientUnavailable,
     ConfigurationError,
+    NotAdded,
     TorrentRejected,
     Unsupported,
 )
@@ -366,8 +367,8 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("name", "status", "text", "error"),
         [
-            (ADD, 200, "Fails.", TorrentRejected("no reason")),
-            (ADD, 409, "Conflict", TorrentRejected("no reason")),
+            (ADD, 200, "Fails.", NotAdded("no reason")),
+            (ADD, 409, "Conflict", NotAdded("no reason")),
             (ADD, 413, "", TorrentRejected("413")),
             (ADD, 415, "Error: 'x.torrent' is not a valid torrent file.", TorrentRejected("as a torrent file")),
             (ADD, 500, "Ok.", ClientUnavailable("answered 500")),

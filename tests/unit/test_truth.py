@@ -25,6 +25,7 @@ from audiobatch.errors import (
     ClientAuthError,
     ClientError,
     ClientUnavailable,
+    NotAdded,
     RepositoryUnavailable,
     TorrentRejected,
     Unsupported,
@@ -123,6 +124,58 @@ class TestTheTruth:
         assert codes(result) == [error.code, "ok"]
         assert result.failed[0].error == f"Failed to create download: {error}"
         assert [record.request.title for record in repository.unsettled(client="fake")] == ["good"]
+
+    def test_a_refusal_without_a_reason_says_nothing_about_what_is_there(
+        self, downloader: BatchDownloader, client: FakeClient, repository: MemoryRepository
+    ) -> None:
+        """An add of somebody else may still be on its way: it is unconfirmed, and stays open."""
+        client.on_add = lambda _: NotAdded("perhaps a duplicate")
+
+        assert codes(downloader.run([request("one")])) == ["unconfirmed"]
+        assert client.calls.count("add one") == 1
+        assert [record.status for record in repository.unsettled(client="fake")] == [DownloadStatus.RESERVED]
+
+    @pytest.mark.parametrize("second", [NotAdded("a duplicate"), ClientAuthError("who are you?"), Unsupported("no")])
+    def test_a_first_add_that_may_still_arrive_is_not_forgotten(
+        self, downloader: BatchDownloader, client: FakeClient, repository: MemoryRepository, second: ClientError
+    ) -> None:
+        """Whatever the second one is answered: the item stays unconfirmed, and recovery finds it."""
+        answers = iter([ClientUnavailable("lost"), second])
+        client.on_add = lambda _: next(answers)
+
+        assert codes(downloader.run([request("one")])) == ["unconfirmed"]
+        client.torrents[torrent("one").info_hashes] = request("one").options
+
+        assert codes(downloader.recover()) == ["ok"]
+        assert [record.status for record in repository.unsettled(client="fake")] == [DownloadStatus.QUEUED]
+
+    def test_a_later_batch_does_not_close_what_is_unconfirmed(
+        self, downloader: BatchDownloader, client: FakeClient, repository: MemoryRepository
+    ) -> None:
+        """The torrent of an earlier batch may still arrive, when the login is refused in a later one."""
+        client.hidden = {torrent("one").info_hashes}
+        assert codes(downloader.run([request("one")])) == ["unconfirmed"]
+        client.on_add = lambda _: ClientAuthError("who are you?")
+
+        assert codes(downloader.run([request("one")])) == ["unconfirmed"]
+        (record,) = repository.unsettled(client="fake")
+        assert record.torrent == torrent("one")
+
+    def test_a_torrent_that_was_refused_is_not_tried_under_another_url(
+        self, client: FakeClient, fetcher: FakeFetcher, repository: MemoryRepository
+    ) -> None:
+        """Both items get the same answer, also when the second one is fetched much later."""
+        fetcher.served["other"] = "one"
+        answers = iter([TorrentRejected("no")])
+        client.on_add = lambda name: next(answers, None) if name == "one" else None
+        downloader = BatchDownloader(
+            client=client, fetcher=fetcher, repository=repository, max_concurrent_fetches=1, confirm_retry=AT_ONCE
+        )
+
+        result = downloader.run([request("one"), request("two"), request("three"), request("other")])
+
+        assert codes(result) == ["torrent_rejected", "ok", "ok", "torrent_rejected"]
+        assert client.names("one", "two", "three") == ["two", "three"]
 
     def test_accepted_but_never_seen_is_unconfirmed(
         self, downloader: BatchDownloader, client: FakeClient, repository: MemoryRepository

@@ -16,6 +16,7 @@ from audiobatch.errors import (
     ClientError,
     ClientUnavailable,
     ConfigurationError,
+    NotAdded,
     TorrentRejected,
     Unsupported,
 )
@@ -103,9 +104,9 @@ class QBittorrentClient(Closing):
             answer = self._call("torrents/add", data=fields, files={"torrents": file})
         if answer.status_code == 415:
             raise TorrentRejected("qBittorrent does not accept it as a torrent file")
-        # 409, and "Fails." before 5.2: nothing was added, for a reason that is not told. Being there already is one.
+        # Before 5.2 the same is said with "Fails.".
         if answer.status_code == 409 or answer.text == "Fails.":
-            raise TorrentRejected("qBittorrent did not add it, and gives no reason")
+            raise NotAdded("qBittorrent did not add it, and gives no reason")
         if not answer.is_success:
             raise TorrentRejected(f"qBittorrent refused it with status {answer.status_code}")
         if answer.text != "Ok." and "json" not in answer.headers.get("content-type", ""):

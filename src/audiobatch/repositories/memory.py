@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import attrs
 
-from audiobatch.models import Download, DownloadStatus
+from audiobatch.models import Download
 
 
 class MemoryRepository:
@@ -63,11 +63,7 @@ class MemoryRepository:
         """Yield what a recovery has to look at; see `Repository.unsettled`."""
         with self._lock:
             records = [record for record in self._records.values() if record.client == client]
-        for record in records:
-            if record.status is DownloadStatus.RESERVED or (
-                record.status is DownloadStatus.QUEUED and record.torrent is not None
-            ):
-                yield record
+        yield from (record for record in records if record.unsettled)
 
 
 def _keys(record: Download) -> set[str]:

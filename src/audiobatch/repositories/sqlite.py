@@ -9,6 +9,7 @@ import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
@@ -150,6 +151,8 @@ class SQLiteRepository(Closing):
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._session() as connection:
+            if _identity(self._path) != self._file:
+                raise RepositoryUnavailable(f"the database {self._path!r} was removed or replaced: open it anew")
             # Immediate: take the write lock before reading, so that what was read still holds when it is written.
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -170,6 +173,7 @@ class SQLiteRepository(Closing):
             connection = sqlite3.connect(
                 self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False
             )
+            self._file = _identity(self._path)
             try:
                 self._set_up(connection)
             except BaseException:
@@ -208,6 +212,15 @@ def _translated_errors(path: str) -> Iterator[None]:
         if _name(error) == "SQLITE_NOTADB":
             raise SchemaMismatch(f"{path!r} is not a database: give the path of another file") from error
         raise RepositoryError(f"the database {path!r} failed: {error}") from error
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Tell files apart: SQLite would go on writing to one that is no longer there, and all of it would be lost."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _is_busy(error: BaseException) -> bool:

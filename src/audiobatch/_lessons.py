@@ -1,0 +1,41 @@
+"""What one batch has learnt so far, and goes by in its later groups."""
+
+from __future__ import annotations
+
+from audiobatch._item import Item
+from audiobatch._urls import origin
+from audiobatch.errors import AudiobatchError, RateLimited
+from audiobatch.models import DownloadFailure, Outcome
+
+
+class Lessons:
+    """Trackers that ask to be left alone, torrents that were not taken, records that were just confirmed.
+
+    The first of these is asked and told by several threads.
+    """
+
+    def __init__(self) -> None:
+        self._wishes: dict[str, RateLimited] = {}
+        self._failures: list[tuple[Item, DownloadFailure]] = []
+        self.confirmed: set[str] = set()
+        """The ids of the records of what this batch itself has seen in the client."""
+
+    def note_fetch(self, url: str, error: AudiobatchError) -> None:
+        """Note what came of a fetch, if it was the wish to be left alone."""
+        if isinstance(error, RateLimited):
+            self._wishes[origin(url)] = error
+
+    def wish_of(self, url: str) -> RateLimited | None:
+        """Return the wish of the tracker behind this URL, if there is one."""
+        return self._wishes.get(origin(url))
+
+    def note_outcome(self, item: Item, outcome: Outcome) -> None:
+        """Note what came of submitting an item."""
+        if isinstance(outcome, DownloadFailure):
+            self._failures.append((item, outcome))
+        else:
+            self.confirmed.add(outcome.id)
+
+    def failure_of(self, item: Item) -> DownloadFailure | None:
+        """Return why the same torrent failed before, under another URL."""
+        return next((failure for other, failure in self._failures if other.is_same_torrent(item)), None)
