@@ -67,7 +67,8 @@ def soak(session: nox.Session) -> None:
     """Attack the promise for longer: random histories by the thousand, and 70 kills on each generation."""
     session.install(".[libtorrent]", *_group("tests"))
     long = {"HYPOTHESIS_PROFILE": "thorough", "AUDIOBATCH_KILLS": "70"}
-    session.run("pytest", "tests/property", "tests/daemons/test_crashes.py", *session.posargs, env=long)
+    histories = ["tests/property", "tests/daemons/test_crashes.py", "tests/daemons/test_random_histories.py"]
+    session.run("pytest", *histories, *session.posargs, env=long)
 
 
 @nox.session

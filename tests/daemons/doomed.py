@@ -22,33 +22,29 @@ _T = TypeVar("_T")
 
 
 class Fuse:
-    """Kills this process with SIGKILL right before or right after the n-th call of any port.
+    """Kills this process with SIGKILL right before or right after it first comes to a step.
 
     Args:
-        calls: The n.
+        step: The name of a call of a port; an empty one lets the process live.
         after: The call returns first.
-        note: The file that gets the name of the step, at the very end.
+        log: The file that gets the name of each step that is come to.
     """
 
-    def __init__(self, calls: int, *, after: bool, note: Path) -> None:
-        self._numbers = itertools.count(1)
-        self._last = calls
+    def __init__(self, step: str, *, after: bool, log: Path) -> None:
+        self._step = step
         self._after = after
-        self._note = note
+        self._log = log
 
     def around(self, step: str, call: Callable[[], _T]) -> _T:
         """Make a call, unless this is the moment; or die when it has returned."""
-        is_last = next(self._numbers) == self._last
-        if is_last and not self._after:
-            self._burn(step)
+        with self._log.open("a") as log:
+            log.write(f"{step}\n")
+        if step == self._step and not self._after:
+            os.kill(os.getpid(), signal.SIGKILL)
         result = call()
-        if is_last:
-            self._burn(step)
+        if step == self._step:
+            os.kill(os.getpid(), signal.SIGKILL)
         return result
-
-    def _burn(self, step: str) -> None:
-        self._note.write_text(step)
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class FusedClient(QBittorrentClient):
@@ -103,11 +99,12 @@ class FusedRepository(SQLiteRepository):
 def run_with_fuse(url: str, database: Path, request: DownloadRequest, fuse: Fuse) -> None:
     """Run a batch of one, and be killed where the fuse ends, if it comes to that."""
     FusedClient.fuse = FusedFetcher.fuse = FusedRepository.fuse = fuse
-    BatchDownloader(
-        client=FusedClient(url, username=USERNAME, password=PASSWORD),
-        fetcher=FusedFetcher(),
-        repository=FusedRepository(database),
-    ).run([request])
+    with (
+        FusedClient(url, username=USERNAME, password=PASSWORD) as client,
+        FusedFetcher() as fetcher,
+        FusedRepository(database) as repository,
+    ):
+        BatchDownloader(client=client, fetcher=fetcher, repository=repository).run([request])
 
 
 @contextmanager
