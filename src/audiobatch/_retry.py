@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Event
 from typing import TypeVar
 
-from attrs import field, frozen, validators
+from attrs import frozen
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -17,7 +17,7 @@ from tenacity import (
 )
 from tenacity.nap import sleep_using_event
 
-from audiobatch.errors import AudiobatchError
+from audiobatch.errors import AudiobatchError, ConfigurationError
 
 _T = TypeVar("_T")
 
@@ -34,12 +34,20 @@ class RetryPolicy:
         wait: Seconds before the second try.
         factor: By how much each further wait is longer than the one before.
         max_wait: Seconds that a wait takes at most.
+
+    Raises:
+        ConfigurationError: ``attempts`` or ``factor`` is below 1, or a wait below 0.
     """
 
-    attempts: int = field(default=3, validator=validators.ge(1))
-    wait: float = field(default=0.5, validator=validators.ge(0))
-    factor: float = field(default=2.0, validator=validators.ge(1))
-    max_wait: float = field(default=10.0, validator=validators.ge(0))
+    attempts: int = 3
+    wait: float = 0.5
+    factor: float = 2.0
+    max_wait: float = 10.0
+
+    def __attrs_post_init__(self) -> None:
+        for name, least in (("attempts", 1), ("wait", 0), ("factor", 1), ("max_wait", 0)):
+            if not getattr(self, name) >= least:
+                raise ConfigurationError(f"{name} must be at least {least}")
 
     def call(self, function: Callable[[], _T], *, stop: Event, unless: Callable[[_T], bool] | None = None) -> _T:
         """Call until it succeeds; with `unless`, until the result satisfies that.

@@ -15,6 +15,7 @@ from audiobatch.errors import (
     ClientAuthError,
     ClientError,
     ClientUnavailable,
+    ConfigurationError,
     FetchDenied,
     FetchUnavailable,
     NotAdded,
@@ -94,10 +95,12 @@ class TestRetries:
         assert policy.call(lambda: next(results), stop=threading.Event(), unless=lambda number: number == 2) == 2
         assert policy.call(lambda: next(results), stop=threading.Event(), unless=lambda _: False) == 6
 
-    @pytest.mark.parametrize("wrong", [{"attempts": 0}, {"wait": -1}, {"factor": 0.5}, {"max_wait": -1}])
+    @pytest.mark.parametrize(
+        "wrong", [{"attempts": 0}, {"wait": -1}, {"factor": 0.5}, {"factor": float("nan")}, {"max_wait": -1}]
+    )
     def test_numbers_out_of_range_are_refused(self, wrong: dict[str, int]) -> None:
         """When the policy is made, not when it is used."""
-        with pytest.raises(ValueError, match=next(iter(wrong))):
+        with pytest.raises(ConfigurationError, match=next(iter(wrong))):
             RetryPolicy(**wrong)
 
 
