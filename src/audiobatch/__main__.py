@@ -19,9 +19,12 @@ from audiobatch._interrupt import stop_on_interrupt
 from audiobatch._watch import watch
 from audiobatch.downloader import MAX_BATCH_SIZE, BatchDownloader, GivenRequest, admit_batch
 from audiobatch.errors import AudiobatchError, InvalidBatchError
+from audiobatch.fetchers.choice import FirstAccepting
 from audiobatch.fetchers.http import HttpFetcher
+from audiobatch.fetchers.myanonamouse import MyAnonamouseFetcher
+from audiobatch.fetchers.sessions import FileSessionStore
 from audiobatch.models import BatchResult, Download, DownloadFailure, DownloadRequest
-from audiobatch.protocols import TorrentClient
+from audiobatch.protocols import TorrentClient, TorrentFetcher
 from audiobatch.repositories.sqlite import SQLiteRepository
 
 EXIT_OK: Final = 0
@@ -29,8 +32,11 @@ EXIT_SOME_FAILED: Final = 1
 EXIT_REFUSED: Final = 2
 
 _EPILOG: Final = """\
-User and password of a qBittorrent come from the environment, never from the command line:
-AUDIOBATCH_USERNAME and AUDIOBATCH_PASSWORD, or AUDIOBATCH_API_KEY (qBittorrent 5.2 and later).
+Secrets come from the environment, never from the command line:
+  AUDIOBATCH_USERNAME, AUDIOBATCH_PASSWORD   of the qBittorrent
+  AUDIOBATCH_API_KEY                         instead of these, for qBittorrent 5.2 and later
+  AUDIOBATCH_MAM_ID                          the session of MyAnonamouse; its newest cookie is kept in the user's data
+  AUDIOBATCH_PROXY                           through which torrents are fetched
 
 exit status:
   0  everything was queued (with --wait: and downloaded)
@@ -75,6 +81,13 @@ def _parser() -> argparse.ArgumentParser:
         type=_setting,
         help="a setting of the embedded engine by libtorrent's name, such as listen_interfaces=10.8.0.2:6881",
     )
+    run.add_argument(
+        "--trust",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="fetch from this server although it is in your own network, such as http://prowlarr:9696; may be repeated",
+    )
     run.add_argument("--db", metavar="FILE", type=Path, help="where the records are kept (default: in the user's data)")
     run.add_argument("--wait", action="store_true", help="stay until everything is downloaded")
     demo = commands.add_parser("demo", help="do the whole job with nothing set up and nothing outside this machine")
@@ -108,8 +121,8 @@ def _run(options: argparse.Namespace) -> int:
         client = _open_client(options, stack)
         downloader = BatchDownloader(
             client=client,
-            fetcher=stack.enter_context(HttpFetcher()),
-            repository=stack.enter_context(SQLiteRepository(_database(options.db))),
+            fetcher=_open_fetcher(options, stack),
+            repository=stack.enter_context(SQLiteRepository(options.db or _kept("downloads.db"))),
         )
         _recover(downloader, stop)
         result = BatchResult(_with_progress(downloader, requests, stop))
@@ -152,13 +165,21 @@ def _open_client(options: argparse.Namespace, stack: ExitStack) -> TorrentClient
     return stack.enter_context(LibtorrentClient(options.save_to, settings=dict(options.engine_setting)))
 
 
-def _database(given: Path | None) -> Path:
-    if given is not None:
-        return given
+def _open_fetcher(options: argparse.Namespace, stack: ExitStack) -> TorrentFetcher:
+    proxy, mam_id = os.environ.get("AUDIOBATCH_PROXY"), os.environ.get("AUDIOBATCH_MAM_ID")
+    fetcher = stack.enter_context(HttpFetcher(trusted_origins=options.trust, proxy=proxy))
+    if not mam_id:
+        return fetcher
+    sessions = FileSessionStore(_kept("myanonamouse.json"))
+    return FirstAccepting(stack.enter_context(MyAnonamouseFetcher(mam_id, sessions=sessions, proxy=proxy)), fetcher)
+
+
+def _kept(name: str) -> Path:
+    """Return where a file of ours lies among the user's data."""
     data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
     folder = data / "audiobatch"
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / "downloads.db"
+    return folder / name
 
 
 def _recover(downloader: BatchDownloader, stop: Event) -> None:

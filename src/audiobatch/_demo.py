@@ -137,7 +137,7 @@ def run_demo(source: Path, target: Path) -> bool:
     with (
         serve(source) as url,
         LibtorrentClient(target, settings=LOOPBACK_ONLY) as client,
-        HttpFetcher() as fetcher,
+        HttpFetcher(trusted_origins=[url]) as fetcher,
         SQLiteRepository(target / "downloads.db") as repository,
     ):
         downloader = BatchDownloader(client=client, fetcher=fetcher, repository=repository)

@@ -138,3 +138,12 @@ class SupportsCheck(Protocol):
             ClientError: What answers is not the torrent client that was expected.
         """
         ...
+
+
+@runtime_checkable
+class SupportsAccepts(Protocol):
+    """A fetcher that knows which URLs are its own; see `audiobatch.fetchers.choice.FirstAccepting`."""
+
+    def accepts(self, url: str, /) -> bool:
+        """Tell by the URL alone, an http or https one, whether this fetcher is meant for it."""
+        ...

@@ -13,7 +13,7 @@ from audiobatch.clients.qbittorrent import QBittorrentClient
 from audiobatch.fetchers.http import HttpFetcher
 from audiobatch.repositories.sqlite import SQLiteRepository
 from support.qbittorrent import GENERATIONS, PASSWORD, USERNAME, Daemon, Generation
-from support.tracker import Tracker
+from support.tracker import LOOPBACK, Tracker
 
 
 @pytest.fixture(scope="module", params=GENERATIONS, ids=lambda generation: generation.name)
@@ -58,7 +58,7 @@ def client(daemon: Daemon) -> Iterator[QBittorrentClient]:
 @pytest.fixture
 def fetcher() -> Iterator[HttpFetcher]:
     """Give a plain fetcher."""
-    with HttpFetcher() as fetcher:
+    with HttpFetcher(allowed_networks=LOOPBACK) as fetcher:
         yield fetcher
 
 

@@ -16,6 +16,7 @@ from audiobatch.metainfo import Torrent
 from audiobatch.models import AddOptions
 from audiobatch.repositories.sqlite import SQLiteRepository
 from support.qbittorrent import PASSWORD, USERNAME
+from support.tracker import LOOPBACK
 
 
 class KilledClient(QBittorrentClient):
@@ -31,6 +32,6 @@ class KilledClient(QBittorrentClient):
 if __name__ == "__main__":
     BatchDownloader(
         client=KilledClient(sys.argv[1], username=USERNAME, password=PASSWORD),
-        fetcher=HttpFetcher(),
+        fetcher=HttpFetcher(allowed_networks=LOOPBACK),
         repository=SQLiteRepository(sys.argv[2]),
     ).run([DownloadRequest(title="Doomed", author="A", torrent_url=sys.argv[3], category="Crash")])

@@ -17,6 +17,7 @@ from audiobatch.metainfo import InfoHashes, Torrent
 from audiobatch.models import AddOptions, TorrentStatus
 from audiobatch.repositories.sqlite import SQLiteRepository
 from support.qbittorrent import PASSWORD, USERNAME
+from support.tracker import LOOPBACK
 
 _T = TypeVar("_T")
 
@@ -112,7 +113,7 @@ def opened(url: str, database: Path) -> Iterator[BatchDownloader]:
     """Give a downloader as a program would make it."""
     with (
         QBittorrentClient(url, username=USERNAME, password=PASSWORD) as client,
-        HttpFetcher() as fetcher,
+        HttpFetcher(allowed_networks=LOOPBACK) as fetcher,
         SQLiteRepository(database) as repository,
     ):
         yield BatchDownloader(

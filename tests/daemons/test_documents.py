@@ -45,7 +45,15 @@ def test_the_example_of_the_readme(
     (code,) = snippets("README.md")
     monkeypatch.chdir(tmp_path)
 
-    run(code.replace("http://nas:8080", daemon.url).replace("https://tracker.example", tracker.url))
+    here = {
+        "http://nas:8080": daemon.url,
+        "https://tracker.example": tracker.url,
+        "HttpFetcher()": f"HttpFetcher(trusted_origins=['{tracker.url}'])",
+    }
+    for named, real in here.items():
+        assert named in code
+        code = code.replace(named, real)
+    run(code)
 
     queued, failed = capsys.readouterr().out.splitlines()
     assert failed.startswith(f"1 {FailureCode.TORRENT_NOT_FOUND} Failed to download torrent: ")

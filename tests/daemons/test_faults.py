@@ -32,7 +32,7 @@ from support.fault_proxy import Fault, FaultProxy
 from support.fault_table import ADD, HITS, LOOKUP, Count, FaultTable, Hit, name_of, row_of
 from support.qbittorrent import GENERATIONS, PASSWORD, USERNAME, Daemon, Generation
 from support.torrents import Kind, book
-from support.tracker import KINDS, Tracker
+from support.tracker import KINDS, LOOPBACK, Tracker
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.daemon
@@ -188,7 +188,7 @@ class Bench:
 @pytest.fixture(scope="module")
 def fetcher() -> Iterator[HttpFetcher]:
     """Give a fetcher that the tests share, for making one takes time."""
-    with HttpFetcher() as fetcher:
+    with HttpFetcher(allowed_networks=LOOPBACK) as fetcher:
         yield fetcher
 
 

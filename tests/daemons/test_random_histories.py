@@ -23,7 +23,7 @@ from support.fault_proxy import Fault, FaultProxy
 from support.fault_table import ADD, LOOKUP
 from support.qbittorrent import PASSWORD, USERNAME, Daemon, Generation
 from support.torrents import book
-from support.tracker import KINDS, Tracker
+from support.tracker import KINDS, LOOPBACK, Tracker
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.daemon
@@ -57,7 +57,7 @@ class Histories(RuleBasedStateMachine):
         self.repository = self.stack.enter_context(SQLiteRepository(Path(folder) / "records.db"))
         self.downloader = BatchDownloader(
             client=self.client,
-            fetcher=self.stack.enter_context(HttpFetcher()),
+            fetcher=self.stack.enter_context(HttpFetcher(allowed_networks=LOOPBACK)),
             repository=self.repository,
             confirm_retry=RetryPolicy(attempts=4, wait=0.05, factor=2.0),
         )

@@ -23,7 +23,7 @@ from audiobatch.metainfo import TorrentFile, parse_magnet, parse_torrent
 from audiobatch.models import AddOptions, TorrentState
 from audiobatch.repositories.memory import MemoryRepository
 from support.torrents import book
-from support.tracker import KINDS
+from support.tracker import KINDS, LOOPBACK
 from support.waiting import wait_until
 
 
@@ -51,7 +51,7 @@ def library(tmp_path: Path) -> Iterator[str]:
 
 def test_it_downloads_what_the_source_has(engine: LibtorrentClient, folder: Path, library: str, tmp_path: Path) -> None:
     """A whole batch: the bytes on disk equal the source, for v1, v2 and hybrid torrents."""
-    with HttpFetcher() as fetcher:
+    with HttpFetcher(allowed_networks=LOOPBACK) as fetcher:
         result = BatchDownloader(client=engine, fetcher=fetcher, repository=MemoryRepository()).run(
             _demo.batch(library)
         )
@@ -68,7 +68,7 @@ def test_a_second_process_goes_on_where_the_first_stopped(folder: Path, library:
     """The first one only adds; the next one has the torrents, and downloads them."""
     with (
         LibtorrentClient(folder, settings={**_demo.LOOPBACK_ONLY, "download_rate_limit": 1}) as first,
-        HttpFetcher() as f,
+        HttpFetcher(allowed_networks=LOOPBACK) as f,
     ):
         result = BatchDownloader(client=first, fetcher=f, repository=MemoryRepository()).run(_demo.batch(library))
 
@@ -81,7 +81,10 @@ def test_a_second_process_goes_on_where_the_first_stopped(folder: Path, library:
 
 def test_what_is_complete_stays_complete(folder: Path, library: str) -> None:
     """After a proper end nothing is checked or downloaded again."""
-    with LibtorrentClient(folder, settings=_demo.LOOPBACK_ONLY) as first, HttpFetcher() as fetcher:
+    with (
+        LibtorrentClient(folder, settings=_demo.LOOPBACK_ONLY) as first,
+        HttpFetcher(allowed_networks=LOOPBACK) as fetcher,
+    ):
         result = BatchDownloader(client=first, fetcher=fetcher, repository=MemoryRepository()).run(_demo.batch(library))
         list(watch(first, result.successful, stop=threading.Event(), every=0.05))
 
@@ -140,7 +143,7 @@ def test_a_magnet_link_waits_for_its_metadata(engine: LibtorrentClient) -> None:
 
 def test_a_save_path_is_relative_to_the_folder(engine: LibtorrentClient, folder: Path, library: str) -> None:
     """A request may sort its book into a folder of its own."""
-    with HttpFetcher() as fetcher:
+    with HttpFetcher(allowed_networks=LOOPBACK) as fetcher:
         downloader = BatchDownloader(client=engine, fetcher=fetcher, repository=MemoryRepository())
         lighthouse = evolve(_demo.batch(library)[0], save_path="A. Mariner")
         result = downloader.run([lighthouse])
@@ -205,7 +208,7 @@ def test_a_file_that_cannot_be_written_is_an_error_of_the_torrent(
 ) -> None:
     """Where the folder of a book should be there is a file: its state is error, and it says no more progress."""
     (folder / "taken").write_text("a file")
-    with HttpFetcher() as fetcher:
+    with HttpFetcher(allowed_networks=LOOPBACK) as fetcher:
         lighthouse = evolve(_demo.batch(library)[0], save_path="taken")
         result = BatchDownloader(client=engine, fetcher=fetcher, repository=MemoryRepository()).run([lighthouse])
 

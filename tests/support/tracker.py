@@ -5,6 +5,7 @@ from __future__ import annotations
 from support.server import Exchange, LoopbackServer
 from support.torrents import Kind, book
 
+LOOPBACK = ("127.0.0.0/8",)  # what a fetcher must be allowed, for anything here to be fetched
 KINDS: tuple[Kind, ...] = ("v1", "v2", "hybrid")
 
 

@@ -180,7 +180,7 @@ class TestTheEmbeddedEngine:
             for _ in range(2):
                 monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(document.encode())))
                 monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-                assert main([*arguments, "--wait"]) == 0
+                assert main([*arguments, "--trust", url, "--wait"]) == 0
 
         output = capsys.readouterr()
         assert "3 of 3 complete" in output.err
@@ -196,7 +196,7 @@ class TestTheEmbeddedEngine:
         with Tracker() as tracker:
             document = {"downloads": [{"title": "T", "author": "A", "torrent_url": f"{tracker.url}/v1/book"}]}
             monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(document).encode())))
-            assert main(arguments) == 0
+            assert main([*arguments, "--trust", tracker.url]) == 0
 
         output = capsys.readouterr()
         assert len(json.loads(output.out)["successful"]) == 1
@@ -211,7 +211,7 @@ class TestTheEmbeddedEngine:
             document = {"downloads": [{"title": "T", "author": "A", "torrent_url": f"{tracker.url}/v1/book"}]}
             monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(document).encode())))
             interrupted.start()
-            status = main([*arguments, "--wait"])
+            status = main([*arguments, "--trust", tracker.url, "--wait"])
             interrupted.join()
 
         assert status == 1

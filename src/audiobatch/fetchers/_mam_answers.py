@@ -1,0 +1,130 @@
+"""Say what an answer of MyAnonamouse means. What is known of them is second-hand: see the guide."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Final
+
+import httpx
+from attrs import frozen
+
+from audiobatch.errors import FetchDenied, FetchError, NotATorrent, RateLimited, TorrentNotFound
+from audiobatch.fetchers._answers import MAX_PAUSE, error_of, retry_after, torrent_in
+from audiobatch.fetchers._retrieval import Answer
+from audiobatch.metainfo import Torrent
+
+COOKIE: Final = "mam_id"
+_COOKIE_VALUE: Final = re.compile(r"[!#-+\--:<-\[\]-~]+")  # RFC 6265, 4.1.1: cookie-octet
+_PASTED: Final = re.compile(r"""(?:^|[\s;"'])mam_id\s*[=:]\s*["']?([^\s;"',]+)""")
+
+_PAUSE: Final = 1800.0  # seconds after a 429: no Retry-After was ever seen, and half an hour is what others wait
+_FREEZE: Final = timedelta(hours=26)  # what a download freeze was seen to last
+_FREEZE_LEFT: Final = re.compile(r"time till download allowed:\s*(?:(\d+)\s*d[a-z]*,?\s*)?(\d+):(\d+):(\d+)")
+_SESSION_SIGNS: Final = (
+    ("no auth cookie|not signed in|invalid session", "does not know the session (any more)"),
+    ("asn mismatch", "has locked the session to another network (ASN)"),
+    ("ip mismatch|does not match account", "has locked the session to another IP address"),
+    ("incorrect session type", "does not let a session of this type download"),
+)
+_NEW_SESSION: Final = "make a session for this machine's address at Preferences, Security, and configure its mam_id"
+
+
+@frozen
+class Refusal:
+    """An answer that holds no torrent.
+
+    Attributes:
+        error: The reason.
+        of_session: It is the session that was refused, whatever it would ask for.
+    """
+
+    error: FetchError
+    of_session: bool = False
+
+
+def read(answer: Answer) -> Torrent | Refusal:
+    """Return the torrent in an answer, or why there is none."""
+    if answer.status == 200 and answer.body.startswith(b"d"):
+        try:
+            return torrent_in(answer)
+        except NotATorrent as error:
+            return Refusal(error)
+    text = " ".join(re.sub(r"<[^>]*>|&nbsp;", " ", answer.body.decode(errors="replace")).lower().split())
+    return _refusal_told(text) or _refusal_by_status(answer)
+
+
+def _refusal_told(text: str) -> Refusal | None:
+    """Find one of the sentences that the site is known to use; the status beside them is not always known."""
+    if "past unsatisfied limit" in text or "time till download allowed" in text:
+        left = _time_left(text)
+        reason = "too many torrents are not seeded for long enough yet"
+        frozen_for = f"MyAnonamouse has frozen downloads for another {_spoken(left)}: {reason}"
+        return Refusal(RateLimited(frozen_for, retry_after=left))
+    if "missing tid" in text:
+        return Refusal(TorrentNotFound("MyAnonamouse says that the link lacks the torrent's id (tid)"))
+    return next((_session_refused(reason) for sign, reason in _SESSION_SIGNS if re.search(sign, text)), None)
+
+
+def _refusal_by_status(answer: Answer) -> Refusal:
+    match answer.status:
+        case 200:
+            return _session_refused("sent a page instead of a torrent, as it does when a session has ended")
+        case 401:
+            return _session_refused("does not accept the session (401)")
+        case 429:
+            pause = retry_after(answer)
+            asked = _PAUSE if pause is None else pause
+            return Refusal(RateLimited("MyAnonamouse asks to slow down (429)", retry_after=asked))
+        case _:
+            return Refusal(error_of(answer) or NotATorrent("what MyAnonamouse sent is not a torrent"))
+
+
+def _session_refused(reason: str) -> Refusal:
+    return Refusal(FetchDenied(f"MyAnonamouse {reason}: {_NEW_SESSION}"), of_session=True)
+
+
+def _time_left(text: str) -> float:
+    found = _FREEZE_LEFT.search(text)
+    if found is None:
+        return _FREEZE.total_seconds()
+    days, hours, minutes, seconds = (int(part[:6]) if part else 0 for part in found.groups())
+    return min(timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds(), MAX_PAUSE)
+
+
+def _spoken(seconds: float) -> str:
+    minutes = max(round(seconds / 60), 1)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def clean(pasted: str) -> str | None:
+    """Take off a cookie what people paste around it; None if no cookie is left."""
+    found = _PASTED.search(pasted)
+    value = found[1] if found else pasted.strip().rstrip(";").strip().strip("\"'")
+    return value if _is_value(value) else None
+
+
+def new_cookie(headers: httpx.Headers) -> str | None:
+    """Return the new value of the session's cookie, if an answer sets one.
+
+    A session that the site ends is marked by the value ``deleted``, or by an age of nothing:
+    that is no new value.
+    """
+    for line in reversed(headers.get_list("set-cookie")):
+        value = _set_value(line)
+        if value is not None:
+            return value
+    return None
+
+
+def _set_value(line: str) -> str | None:
+    name, _, rest = line.partition("=")
+    value, *attributes = (part.strip() for part in rest.split(";"))
+    value = value.strip('"')
+    lowered = {attribute.lower().replace(" ", "") for attribute in attributes}
+    ended = any(re.fullmatch(r"max-age=(0+|-.*)", attribute) for attribute in lowered)
+    return value if name.strip() == COOKIE and _is_value(value) and not ended else None
+
+
+def _is_value(value: str) -> bool:
+    return value.lower() != "deleted" and _COOKIE_VALUE.fullmatch(value) is not None

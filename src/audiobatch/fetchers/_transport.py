@@ -1,0 +1,267 @@
+"""Connect only to addresses that were checked, and only for as long as an errand may take.
+
+httpx has no public place to choose an address at, httpcore beneath it has: a network
+backend. So this is a thin transport of our own over httpcore's public classes. The
+packages that guard httpx reach into its private parts, or are too young to lean on.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from importlib import import_module
+from threading import Lock, Thread
+from typing import Any, Final
+
+import httpcore
+import httpx
+from attrs import define, field
+from attrs.converters import optional
+
+from audiobatch._quiet import quiet
+from audiobatch._urls import origin
+from audiobatch.errors import ConfigurationError, NotATorrent
+from audiobatch.fetchers._addresses import Address, Destinations, resolve
+
+_MAX_TRIED: Final = 4  # addresses of one host
+_IDLE: Final = 30.0  # seconds that an unused connection is kept
+
+
+@define
+class Errand:
+    """What one fetch may take, over all its hops: the rest of its time, and of its bytes."""
+
+    deadline: float
+    bytes_left: int
+
+    def time_left(self, timeout: float | None) -> float:
+        """Return the seconds that a step may take: its own limit, and no more than is left."""
+        left = max(self.deadline - time.monotonic(), 0.001)
+        return left if timeout is None else min(timeout, left)
+
+    def count(self, received: int) -> None:
+        """Take what was received off what is left.
+
+        Raises:
+            NotATorrent: It was too much.
+        """
+        self.bytes_left -= received
+        if self.bytes_left < 0:
+            raise NotATorrent("the answer is larger than it may be")
+
+
+_errand: ContextVar[Errand] = ContextVar("audiobatch_errand")
+
+
+@contextmanager
+def on_errand(errand: Errand) -> Iterator[None]:
+    """Bind whatever is sent and received in this block, by this thread, to the limits of the errand."""
+    token = _errand.set(errand)
+    try:
+        with quiet():
+            yield
+    finally:
+        _errand.reset(token)
+
+
+class _PunctualStream(httpcore.NetworkStream):
+    """A connection, each of whose steps knows what is left of the errand that it is on."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        received = self._stream.read(max_bytes, _errand.get().time_left(timeout))
+        _errand.get().count(len(received))
+        return received
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _errand.get().time_left(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        left = _errand.get().time_left(timeout)
+        return _PunctualStream(self._stream.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _GuardedBackend(httpcore.NetworkBackend):
+    """Resolves a host once, checks every address it has, and connects to one of exactly these.
+
+    The host's name stays what TLS is checked against.
+    """
+
+    def __init__(self, require: Callable[[list[Address], str], None]) -> None:
+        self._require = require
+        self._network = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        addresses = _resolve(host, port, _errand.get().time_left(timeout))
+        self._require(addresses, host)
+        tried = addresses[:_MAX_TRIED]
+        for to_try, address in zip(range(len(tried), 0, -1), tried, strict=True):
+            try:
+                # Each gets its share of the time, for one that swallows everything must not take it all.
+                left = _errand.get().time_left(timeout) / to_try
+                connected = self._network.connect_tcp(str(address), port, left, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure: Exception = error
+            else:
+                return _PunctualStream(connected)
+        raise failure
+
+
+def _resolve(host: str, port: int, timeout: float) -> list[Address]:
+    try:
+        return _in_time(partial(resolve, host, port), timeout)
+    except TimeoutError:
+        raise httpcore.ConnectTimeout from None
+    except (OSError, UnicodeError):
+        raise httpcore.ConnectError from None
+
+
+def _in_time(look_up: Callable[[], list[Address]], timeout: float) -> list[Address]:
+    """Call in a thread of its own, for name servers can be slow and the call knows no limit."""
+    future: Future[list[Address]] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(look_up())
+        except (OSError, UnicodeError) as error:
+            future.set_exception(error)
+
+    Thread(target=run, name="audiobatch-resolve", daemon=True).start()
+    return future.result(timeout)
+
+
+@define
+class _Body(httpx.SyncByteStream):
+    _response: httpcore.Response
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _httpx_errors():
+            yield from self._response.iter_stream()
+
+    def close(self) -> None:
+        with _httpx_errors():
+            self._response.close()
+
+
+@contextmanager
+def _httpx_errors() -> Iterator[None]:
+    try:
+        yield
+    except (
+        httpcore.TimeoutException,
+        httpcore.NetworkError,
+        httpcore.ProtocolError,
+        httpcore.ProxyError,
+        httpcore.UnsupportedProtocol,
+    ) as error:
+        # Both libraries have the same names for the same troubles.
+        raise getattr(httpx, type(error).__name__)(str(error)) from None
+
+
+def _read_proxy(url: str) -> httpcore.Proxy:
+    wrong = "a proxy must look like http://host:port, https://host:port or socks5://host:port"
+    try:
+        read, shown = httpx.Proxy(url), origin(url)
+    except (httpx.InvalidURL, ValueError):
+        raise ConfigurationError(wrong) from None
+    if not shown.startswith(("http://", "https://", "socks5://", "socks5h://")):
+        raise ConfigurationError(wrong)
+    if shown.startswith("socks5"):
+        try:
+            import_module("socksio")
+        except ImportError:
+            raise ConfigurationError("a SOCKS proxy needs one more package: pip install 'httpx[socks]'") from None
+    return httpcore.Proxy(
+        httpcore.URL(scheme=read.url.raw_scheme, host=read.url.raw_host, port=read.url.port, target=read.url.raw_path),
+        auth=read.raw_auth,
+        headers=read.headers.raw,
+    )
+
+
+@define
+class GuardedTransport(httpx.BaseTransport):
+    """An httpx transport that goes only where it may, and takes no longer than its errand may; see `on_errand`.
+
+    Args:
+        destinations: Where it may connect to.
+        proxy: A proxy that connects in its stead. Then the addresses of hosts are the
+            proxy's to find and to check.
+        tls: How servers are checked; by default against the certificates that httpx brings.
+
+    Raises:
+        ConfigurationError: The proxy's URL cannot be used.
+    """
+
+    _destinations: Destinations
+    _proxy: httpcore.Proxy | None = field(default=None, converter=optional(_read_proxy))
+    _tls: ssl.SSLContext | None = None
+    _pools: dict[tuple[bool, bool], httpcore.ConnectionPool] = field(factory=dict, init=False)
+    _lock: Lock = field(factory=Lock, init=False)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and return the answer as soon as its headers are there."""
+        url = request.url
+        with _httpx_errors():
+            response = self._pool(str(url)).handle_request(
+                httpcore.Request(
+                    request.method,
+                    httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                    headers=request.headers.raw,
+                    extensions=request.extensions,
+                )
+            )
+        return httpx.Response(response.status, headers=response.headers, stream=_Body(response))
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            for pool in self._pools.values():
+                pool.close()
+            self._pools.clear()
+
+    def _pool(self, url: str) -> httpcore.ConnectionPool:
+        """Return the connections to use: those to vouched-for servers and those with TLS are kept by themselves."""
+        kind = (self._destinations.trusts(url), url.startswith("https://"))
+        with self._lock:
+            if kind not in self._pools:
+                self._pools[kind] = self._open(trusted=kind[0], secure=kind[1])
+            return self._pools[kind]
+
+    def _open(self, *, trusted: bool, secure: bool) -> httpcore.ConnectionPool:
+        if secure and self._tls is None:
+            # Made when it is needed, for it reads a large file, and once, for httpcore would do so at each connection.
+            self._tls = httpx.create_ssl_context(trust_env=False)
+        return httpcore.ConnectionPool(
+            ssl_context=self._tls,
+            proxy=self._proxy,
+            max_connections=None,
+            keepalive_expiry=_IDLE,
+            network_backend=_GuardedBackend(self._guard(trusted=trusted)),
+        )
+
+    def _guard(self, *, trusted: bool) -> Callable[[list[Address], str], None]:
+        if self._proxy is not None:
+            return lambda _, __: None  # it is the proxy that is connected to, and its user has named it
+        return lambda addresses, host: self._destinations.require(addresses, host=host, trusted=trusted)
