@@ -22,10 +22,10 @@ from audiobatch.errors import AudiobatchError, InvalidBatchError
 from audiobatch.fetchers.choice import FirstAccepting
 from audiobatch.fetchers.http import HttpFetcher
 from audiobatch.fetchers.myanonamouse import MyAnonamouseFetcher
-from audiobatch.fetchers.sessions import FileSessionStore
 from audiobatch.models import BatchResult, Download, DownloadFailure, DownloadRequest
 from audiobatch.protocols import TorrentClient, TorrentFetcher
 from audiobatch.repositories.sqlite import SQLiteRepository
+from audiobatch.sessions import FileSessionStore
 
 EXIT_OK: Final = 0
 EXIT_SOME_FAILED: Final = 1

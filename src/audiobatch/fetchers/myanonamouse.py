@@ -30,9 +30,9 @@ from audiobatch.fetchers._mam_answers import COOKIE, Refusal, clean, new_cookie,
 from audiobatch.fetchers._pace import Pace
 from audiobatch.fetchers._retrieval import TIMEOUT, Redirection, Retrieval
 from audiobatch.fetchers._transport import GuardedTransport
-from audiobatch.fetchers.sessions import MemorySessionStore, Session, SessionStore
 from audiobatch.metainfo import Torrent, parse_magnet
 from audiobatch.models import DownloadRequest
+from audiobatch.sessions import MemorySessionStore, Session, SessionStore
 
 _DOMAIN: Final = "myanonamouse.net"
 _DOWNLOAD: Final = f"https://www.{_DOMAIN}/tor/download.php"
