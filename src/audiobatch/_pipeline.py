@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from threading import Event
 
@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 from audiobatch._item import STOPPED, BatchEnded, Item, Twins, not_attempted
 from audiobatch._lessons import Lessons
 from audiobatch._lookahead import look_ahead
+from audiobatch._patience import while_wanted
 from audiobatch._retry import RetryPolicy
 from audiobatch._serial import SerialClient
 from audiobatch._settle import closed
@@ -51,8 +52,12 @@ class Pipeline:
         present, remaining = self._look_up(items, stop)
         yield from present
         lessons = Lessons()
-        obtain = partial(self._obtain, stop=stop, lessons=lessons)
-        with closing(look_ahead(obtain, remaining, workers=self.max_concurrent_fetches)) as groups:
+        ended = Event()
+        obtain = partial(self._obtain, is_over=lambda: stop.is_set() or ended.is_set(), stop=stop, lessons=lessons)
+        with (
+            closing(look_ahead(obtain, remaining, workers=self.max_concurrent_fetches)) as groups,
+            _setting_at_the_end(ended),
+        ):
             for group in groups:
                 if stop.is_set():
                     raise BatchEnded(STOPPED, Stage.FETCH)
@@ -120,20 +125,31 @@ class Pipeline:
             if item.request.torrent_url in after
         ]
 
-    def _obtain(self, item: Item, stop: Event, lessons: Lessons) -> Torrent | AudiobatchError:
+    def _obtain(
+        self, item: Item, is_over: Callable[[], bool], stop: Event, lessons: Lessons
+    ) -> Torrent | AudiobatchError:
         """Fetch the torrent if it is not at hand; runs ahead, in threads of its own."""
         if item.torrent is not None:
             return item.torrent
-        if stop.is_set():
+        if is_over():
             return STOPPED
         url = item.request.torrent_url
         if (wish := lessons.wish_of(url)) is not None:
             return not_attempted(wish)
         try:
-            return self.fetch_retry.call(lambda: self.fetcher.fetch(item.request), stop=stop)
+            with while_wanted(is_over):
+                return self.fetch_retry.call(lambda: self.fetcher.fetch(item.request), stop=stop)
         except AudiobatchError as error:
             lessons.note_fetch(url, error)
             return error
+
+
+@contextmanager
+def _setting_at_the_end(event: Event) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        event.set()
 
 
 def _answer_all(items: Sequence[Item], outcomes: Iterable[Outcome]) -> Iterator[Outcome]:

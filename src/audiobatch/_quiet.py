@@ -12,6 +12,7 @@ _LOGGERS: Final = (
     "httpx",  # at INFO the whole URL of each request
     # At DEBUG the headers, with cookies and the targets of redirects.
     *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")),
+    *("hpack.hpack", "hpack.table"),  # the same, where a client or transport that was given to us speaks HTTP/2
 )
 _ours: ContextVar[bool] = ContextVar("audiobatch_quiet", default=False)
 

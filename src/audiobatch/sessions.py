@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -103,16 +102,20 @@ class FileSessionStore:
     def save(self, session: Session, /) -> None:
         """Replace the file by a new one; see `SessionStore.save`."""
         content = json.dumps({"configured": session.configured, "current": session.current})
-        handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")  # mode 0600
+        # Always the same name, so that none is left behind where a process is killed.
+        temporary = self._path.with_name(f".{self._path.name}.new")
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(handle, "w") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, self._path)  # noqa: PTH105
+            temporary.replace(self._path)
         except BaseException:
             with suppress(OSError):
-                os.unlink(temporary)  # noqa: PTH108
+                temporary.unlink()
             raise
         _sync_folder(self._path.parent)
 

@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 
 from audiobatch import BatchDownloader, FailureCode
+from audiobatch.clients.qbittorrent import QBittorrentClient
+from audiobatch.fetchers.myanonamouse import MyAnonamouseFetcher
 from audiobatch.models import DownloadRequest
+from audiobatch.protocols import TorrentFetcher
+from audiobatch.repositories.sqlite import SQLiteRepository
+from support.myanonamouse import FIRST, MyAnonamouse
 from support.qbittorrent import Daemon
 from support.torrents import book
 from support.tracker import Tracker
@@ -83,6 +88,29 @@ def test_the_snippets_of_the_guide(
     assert fetch(DownloadRequest(title="B", author="A", torrent_url="http://x.test/book.torrent")).name == "book"
     assert '"already_present": true' in str(contract["answer"](downloader, json.dumps({"downloads": [good]}).encode()))
     assert [row["name"] for row in daemon.torrents()] == ["good"]
+
+
+def test_the_snippets_about_private_trackers(
+    daemon: Daemon,
+    client: QBittorrentClient,
+    repository: SQLiteRepository,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What they make fits together to one downloader, and the book is queued."""
+    monkeypatch.chdir(tmp_path)
+    mouse, prowlarr, tracker, several = map(run, snippets("docs/private-trackers.md"))
+
+    with mouse["mouse"](FIRST) as own, prowlarr["with_prowlarr"]() as plain:  # type: ignore[attr-defined]
+        assert isinstance(own, MyAnonamouseFetcher)
+        fetcher: TorrentFetcher = several["mixed"](own, plain)  # type: ignore[assignment]
+        request: DownloadRequest = mouse["book"](7)  # type: ignore[assignment]
+        with MyAnonamouse() as site, site.detour() as detour:
+            own._retrieval._transport = detour
+            downloader = BatchDownloader(client=client, fetcher=fetcher, repository=repository)
+            assert downloader.run([request]).failed == ()
+    assert "s3cret" not in repr(tracker["with_cookie"]("uid=1; pass=s3cret"))
+    assert [row["name"] for row in daemon.torrents()] == ["mam-7"]
 
 
 def test_the_readme_names_the_options_of_the_command() -> None:

@@ -20,6 +20,13 @@ class Exchange(BaseHTTPRequestHandler):
 
     server: _Server
 
+    def handle(self) -> None:
+        """Read the request, or answer without, as one may who does not speak HTTP."""
+        if self.server.raw:
+            self.do_GET()
+        else:
+            super().handle()
+
     def do_GET(self) -> None:
         """Let the test answer; that the other side hangs up meanwhile is its good right."""
         with suppress(OSError):
@@ -45,29 +52,41 @@ class Exchange(BaseHTTPRequestHandler):
         for drop in drops:
             if self.server.stopping.wait(every) or time.monotonic() > deadline:
                 return
+            self.server.dripped += len(drop)
             self.wfile.write(drop)
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = False  # leaving the server waits for all of them
     answer: Answer
+    raw: bool
+    dripped = 0
     stopping: threading.Event
 
 
 class LoopbackServer:
     """Runs a server in a thread for the time of a ``with`` block.
 
+    Args:
+        answer: Answers each request.
+        raw: It answers each connection instead, and nothing is read of what comes there.
+
     Attributes:
         url: Where it is, without a slash at the end.
         stopping: Set when it is to end; whatever waits in an answer waits on this.
     """
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, *, raw: bool = False) -> None:
         self._server = _Server(("127.0.0.1", 0), Exchange)
-        self._server.answer = answer
+        self._server.answer, self._server.raw = answer, raw
         self.stopping = self._server.stopping = threading.Event()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    @property
+    def dripped(self) -> int:
+        """Return how many bytes all drops had so far."""
+        return self._server.dripped
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import os
 import socket
+import threading
 import time
 import tracemalloc
 import zlib
@@ -12,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -33,22 +37,37 @@ from audiobatch.models import DownloadRequest
 from audiobatch.protocols import TorrentFetcher
 from support.server import PATIENCE, Answer, Exchange, LoopbackServer
 from support.torrents import book
+from support.tracker import LOOPBACK
 
 SOON = PATIENCE / 2  # seconds: long before the server would give up by itself
-HOST = "http://me:s3cret@tracker.test"
+WEEK = 7 * 86_400.0  # seconds
+HOST = "http://tracker.test"
 URL = f"{HOST}/s3cret/x.torrent?passkey=s3cret"
 HTTPS = URL.replace("http:", "https:")
 BODY = book("Dune", comment=b"\x00\xff\r\n")
 PACKED = gzip.compress(BODY, mtime=0)
 MAGNET = f"xt=urn:btih:{'ab' * 20}&dn=Dune&tr=http://t.test/s3cret/announce"
+PROWLARR = "http://nas.test:9696/1/download?apikey=s3cret&link=s3cret&file=Dune"
+JACKETT = "http://nas.test:9117/dl/books/?jackett_apikey=s3cret&path=s3cret&file=Dune"
+XML = b'<?xml version="1.0" encoding="UTF-8"?><error code="900" description="s3cret"/>'
+MOCKED = httpx.HTTPTransport()  # what pytest-httpx answers in the stead of
 
 
-def fetch(url: str = URL, fetcher: HttpFetcher | None = None, **options: object) -> Torrent:
-    """Fetch with a fetcher of these options; it fits the port."""
-    request = DownloadRequest(title="Dune", author="Frank Herbert", torrent_url=url)
-    with fetcher or HttpFetcher(**options) as made:  # type: ignore[arg-type]
+def request_for(url: str) -> DownloadRequest:
+    """Ask for the book behind a URL."""
+    return DownloadRequest(title="Dune", author="Frank Herbert", torrent_url=url)
+
+
+def fetch(url: str = URL, *, transport: httpx.BaseTransport | None = MOCKED, **options: object) -> Torrent:
+    """Fetch with a fetcher of these options, where mocked servers are; it fits the port."""
+    with HttpFetcher(transport=transport, **options) as made:  # type: ignore[arg-type]
         port: TorrentFetcher = made
-        return port.fetch(request)
+        return port.fetch(request_for(url))
+
+
+def fetch_here(url: str, **options: object) -> Torrent:
+    """Fetch with a fetcher of these options, for real, from a server on loopback."""
+    return fetch(url, transport=None, allowed_networks=LOOPBACK, **options)
 
 
 def family(error: BaseException) -> Iterator[BaseException]:
@@ -75,7 +94,7 @@ def failing(error: type[FetchError], match: str | None = None, *, retry_after: f
 def served(answer: Answer) -> Iterator[str]:
     """Run a server that answers like this, and give a URL there."""
     with LoopbackServer(answer) as server:
-        yield server.url.replace("127", "me:s3cret@127", 1) + "/s3cret?passkey=s3cret"
+        yield f"{server.url}/s3cret?passkey=s3cret"
 
 
 @contextmanager
@@ -106,38 +125,209 @@ class TestTheRequest:
         assert sent.headers["accept-encoding"] == "identity"
         assert sent.headers["user-agent"].startswith("audiobatch/")
 
+    @pytest.mark.parametrize(
+        ("url", "accepted"),
+        [(URL, True), (HTTPS, True), ("HTTPS://TRACKER.TEST", True), ("magnet:?x", False), ("MAGNET:?x", False)],
+    )
+    def test_it_takes_what_is_on_the_web(self, url: str, *, accepted: bool) -> None:
+        """A magnet link needs no fetcher."""
+        with HttpFetcher() as fetcher:
+            assert fetcher.accepts(url) is accepted
+
+    @pytest.mark.parametrize("user", ["me:s3cret", "s3cret", ":s3cret", "me:s3cret%40x"])
+    @pytest.mark.parametrize("how", ["given", "redirected to"])
+    def test_a_user_in_a_url_is_refused(self, httpx_mock: HTTPXMock, how: str, user: str) -> None:
+        """A redirect could make us sign in elsewhere, and a URL is shown more often than a password should be."""
+        url = f"http://{user}@tracker.test/s3cret"
+        if how == "redirected to":
+            redirect(httpx_mock, url)
+
+        with failing(BlockedAddress, "give those as credentials"):
+            fetch(url if how == "given" else URL)
+
     def test_the_repr_shows_the_origins_alone(self) -> None:
-        """Neither a user part nor a slash at the end belongs to one."""
-        with HttpFetcher(trusted_origins=["http://me:s3cret@NAS:9696/", "http://a:80"]) as fetcher:
+        """Without a slash at the end and the port that goes without saying, and without credentials."""
+        with HttpFetcher(
+            trusted_origins=["http://NAS:9696/", "http://a:80"], credentials={"http://nas:9696": {"X-Key": "s3cret"}}
+        ) as fetcher:
             assert repr(fetcher) == "HttpFetcher(trusted_origins=['http://a', 'http://nas:9696'])"
 
     @pytest.mark.parametrize(
-        "given", ["", "nas:9696", "ftp://nas", "http://", "http://nas:x", "http://nas/s3cret", "magnet:?x"]
+        "given",
+        [
+            "",
+            "nas:9696",
+            "ftp://nas",
+            "http://",
+            "http://nas:x",
+            "http://nas/s3cret",
+            "magnet:?x",
+            "http://me:s3cret@nas",
+        ],
     )
-    def test_a_trusted_origin_must_be_one(self, given: str) -> None:
+    @pytest.mark.parametrize("option", ["trusted_origins", "credentials"])
+    def test_an_origin_must_be_one(self, option: str, given: str) -> None:
         """Scheme and host, perhaps a port, and nothing more."""
+        options: dict[str, Any] = {option: {"http://fine": {}, given: {"Cookie": "s3cret"}}}
+
         with pytest.raises(ConfigurationError, match="origin") as caught:
-            HttpFetcher(trusted_origins=["http://fine", given])
+            HttpFetcher(**options)
 
         assert "s3cret" not in str(caught.value)
 
-    def test_an_injected_http_client_is_used_and_stays_open(self, httpx_mock: HTTPXMock) -> None:
-        """Whoever made it closes it; and even if it follows redirects, the fetcher does that itself."""
-        redirect(httpx_mock, "magnet:?" + MAGNET)
+    def test_an_injected_transport_is_used_and_stays_open(self) -> None:
+        """Whoever made it closes it; it gets our own headers and no others, and may have its answers at hand."""
+        asked: list[httpx.Request] = []
 
-        with httpx.Client(headers={"X-Mine": "1"}, follow_redirects=True) as http:
-            assert fetch(http=http) == parse_magnet("magnet:?" + MAGNET)
-            assert not http.is_closed
+        class Watched(httpx.MockTransport):
+            closed = False
 
-        assert httpx_mock.get_requests()[0].headers["x-mine"] == "1"
+            def close(self) -> None:
+                self.closed = True
 
-    def test_its_own_http_client_is_closed(self) -> None:
-        """After that, nothing can be fetched."""
-        fetcher = HttpFetcher()
-        fetcher.close()
+        def answer(request: httpx.Request) -> httpx.Response:
+            asked.append(request)
+            return httpx.Response(200, content=BODY)
 
-        with pytest.raises(RuntimeError, match="closed"):
-            fetch(fetcher=fetcher)
+        transport = Watched(answer)
+
+        assert isinstance(fetch(transport=transport), TorrentFile)
+        assert not transport.closed
+        assert [set(request.headers) for request in asked] == [{"host", "accept", "accept-encoding", "user-agent"}]
+
+    def test_its_own_connections_are_closed(self) -> None:
+        """With the fetcher, and not before: the next fetch uses them again."""
+        connections, ended = [], threading.Event()
+
+        def answer(exchange: Exchange) -> None:
+            exchange.connection.settimeout(PATIENCE)
+            connections.append(exchange.client_address)
+            while line := exchange.rfile.readline():
+                if not line.strip():
+                    exchange.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY))
+            ended.set()
+
+        with LoopbackServer(answer, raw=True) as server:
+            with HttpFetcher(allowed_networks=LOOPBACK) as fetcher:
+                for _ in range(2):
+                    fetcher.fetch(request_for(f"{server.url}/s3cret"))
+                assert not ended.is_set()
+
+            assert ended.wait(PATIENCE)
+
+        assert len(connections) == 1
+
+    def test_what_the_environment_says_is_not_used(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Neither a proxy, nor a password for the host."""
+        (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password s3cret\n")
+        monkeypatch.setenv("NETRC", os.fspath(tmp_path / "netrc"))
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+        signed: list[str | None] = []
+
+        def answer(exchange: Exchange) -> None:
+            signed.append(exchange.headers["Authorization"])
+            exchange.send(200, BODY)
+
+        with served(answer) as url:
+            assert isinstance(fetch_here(url), TorrentFile)
+
+        assert signed == [None]
+
+
+class TestCredentials:
+    """Who gets to see them."""
+
+    SECRETS = {"Cookie": "pass=s3cret", "X-Api-Key": "s3cret"}  # noqa: RUF012
+
+    def seen(self, httpx_mock: HTTPXMock) -> list[tuple[str, bool]]:
+        """Return the origins that were asked, in order, and whether they got all of it or nothing."""
+        asked = []
+        for request in httpx_mock.get_requests():
+            sent = {name: request.headers[name] for name in self.SECRETS if name in request.headers}
+            assert sent in ({}, self.SECRETS)
+            asked.append((str(request.url.copy_with(path="/")), bool(sent)))
+        return asked
+
+    @pytest.mark.parametrize(
+        ("origin", "sent"),
+        [
+            *[(same, True) for same in ("https://tracker.test", "https://tracker.test:443", "https://Tracker.TEST")],
+            *[(other, False) for other in ("http://tracker.test", "https://tracker.test:8443")],
+            *[(other, False) for other in ("https://www.tracker.test", "https://test", "https://tracker.test.")],
+            *[(other, False) for other in ("https://tracker.test.evil.test", "https://eviltracker.test")],
+        ],
+    )
+    @pytest.mark.parametrize("how", ["given", "redirected to"])
+    def test_they_are_for_one_origin(self, httpx_mock: HTTPXMock, how: str, origin: str, *, sent: bool) -> None:
+        """Scheme, host and port must be the same, be it the URL that was given or where that leads."""
+        start, target = "https://start.test/1", f"{origin}/2"
+        if how == "redirected to":
+            redirect(httpx_mock, target, url=start)
+        httpx_mock.add_response(url=target, content=BODY)
+
+        fetch(
+            target if how == "given" else start,
+            credentials={"https://tracker.test": self.SECRETS},
+            trusted_origins=["http://tracker.test"],  # for the redirect from https
+        )
+
+        assert [got for _, got in self.seen(httpx_mock)] == [*([False] if how == "redirected to" else []), sent]
+
+    @pytest.mark.parametrize("away", ["https://other.test", "https://tracker.test:8443", "http://tracker.test"])
+    def test_they_stay_behind_on_a_way_round(self, httpx_mock: HTTPXMock, away: str) -> None:
+        """Whoever the tracker leads to gets nothing; it gets them again when that leads back."""
+        start, back = "https://tracker.test/1", "https://tracker.test/3"
+        redirect(httpx_mock, f"{away}/2", url=start)
+        redirect(httpx_mock, back, url=f"{away}/2")
+        httpx_mock.add_response(url=back, content=BODY)
+
+        fetch(start, credentials={"https://tracker.test": self.SECRETS}, trusted_origins=["http://tracker.test"])
+
+        home = ("https://tracker.test/", True)
+        assert self.seen(httpx_mock) == [home, (f"{away}/", False), home]
+
+    def test_each_origin_has_its_own(self, httpx_mock: HTTPXMock) -> None:
+        """A header of ours can be among them, whatever the case of its name."""
+        redirect(httpx_mock, "https://b.test/", url="https://a.test/")
+        httpx_mock.add_response(url="https://b.test/", content=BODY)
+
+        fetch(
+            "https://a.test/", credentials={"https://A.test:443/": {"user-agent": "me"}, "https://b.test": {"Key": "b"}}
+        )
+
+        first, second = (request.headers for request in httpx_mock.get_requests())
+        assert (first.get_list("User-Agent"), first.get("Key")) == (["me"], None)
+        assert second["User-Agent"].startswith("audiobatch/")
+        assert second["Key"] == "b"
+
+    @pytest.mark.parametrize("status", [401, 404, 429, 503])
+    def test_no_error_tells_them(self, httpx_mock: HTTPXMock, status: int) -> None:
+        """Whatever the tracker makes of them."""
+        httpx_mock.add_response(status_code=status, text="s3cret")
+
+        with pytest.raises(FetchError) as caught:
+            fetch(credentials={HOST: self.SECRETS})
+
+        assert "s3cret" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            *[
+                ("Cookie", f"s3cret{bad}")
+                for bad in ("\r\nX: y", "\n", "\r", "\0", " ", "\t", "\x7f", "\u00e9", "\u010a")
+            ],
+            *[("Cookie", ""), ("Cookie", " s3cret")],
+            *[(bad, "s3cret") for bad in ("", "X\n", "X\r\nY", "X:", "X Y", " X", "\u00dc")],
+        ],
+    )
+    def test_what_cannot_be_a_header_is_refused(self, name: str, value: str) -> None:
+        """At once, and without showing it: a line break would make two headers of one."""
+        with pytest.raises(ConfigurationError, match="header that cannot be sent") as caught:
+            HttpFetcher(credentials={"https://tracker.test": {"X-Fine": "1", name: value}})
+
+        assert "s3cret" not in str(caught.value)
 
 
 class TestRedirects:
@@ -148,7 +338,7 @@ class TestRedirects:
         """Five of them, if need be."""
         hops = ["/1", "2?x=1", "//tracker.test/3", "http://other.test/4", "https://other.test/5"]
         reached = ["/1", "/2?x=1"]
-        urls = [URL, *(HOST + path for path in reached), "http://tracker.test/3", *hops[3:]]
+        urls = [URL, *(HOST + path for path in [*reached, "/3"]), *hops[3:]]
         for url, location in zip(urls, hops, strict=False):
             redirect(httpx_mock, location, url=url, status=status)
         httpx_mock.add_response(url=urls[-1], content=BODY)
@@ -187,14 +377,19 @@ class TestRedirects:
             ("/login.php?returnto=s3cret", FetchDenied, "login"),
             ("https://tracker.test/Sign_In?s3cret", FetchDenied, "login"),
             ("/account/log-in", FetchDenied, "login"),
-            ("ftp://tracker.test/s3cret", BlockedAddress, "no http"),
+            ("ftp://tracker.test/s3cret", BlockedAddress, "elsewhere: only http, https and magnet"),
             ("file:///etc/s3cret", BlockedAddress, "cannot be read"),
-            ("javascript:s3cret", BlockedAddress, "cannot be (read|used)"),
-            ("http://[s3cret", BlockedAddress, "cannot be read"),
+            ("javascript:s3cret", BlockedAddress, "cannot be read"),
+            ("http://[s3cret", BlockedAddress, "cannot be read|can be read in more than one way"),
             ("http://other.test:s3cret/", BlockedAddress, "cannot be read"),
             ("http:///s3cret", BlockedAddress, "cannot be read"),
             ("http://other.test/", BlockedAddress, "trusted_origins"),
             ("http://tracker.test/s3cret", BlockedAddress, "trusted_origins"),
+            ("https://127.0.0.1/s3cret", BlockedAddress, "elsewhere: 127.0.0.1 leads into a private"),
+            ("https://[::ffff:10.0.0.1]/s3cret", BlockedAddress, "leads into a private"),
+            ("http://nas:9697/s3cret", BlockedAddress, "trusted_origins"),
+            ("https://nas:9696/login", FetchDenied, "login"),
+            ("https://tracker.test:22/s3cret", BlockedAddress, "https://tracker.test:22 has a port"),
             ("magnet:?dn=s3cret", NotATorrent, "magnet"),
         ],
     )
@@ -239,12 +434,13 @@ class TestStatuses:
         ("header", "pause"),
         [
             *[(None, None), ("120", 120.0), (" 0 ", 0.0), ("5\x1f", 5.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
+            *[("604801", WEEK), ("999999999", WEEK), ("Fri, 31 Dec 9999 23:59:59 GMT", WEEK)],
             *[(garbage, None) for garbage in ("soon", "", "-5", "1e3", "1.5", "9" * 30)],
             *[(f"Wed, {garbage} 07:28:00 GMT", None) for garbage in ("99 Oct 2015", "21 Oct 99999999999")],
         ],
     )
     def test_how_long_to_wait_is_read(self, httpx_mock: HTTPXMock, header: str | None, pause: float | None) -> None:
-        """What cannot be read counts as absent: then it is a minute, where the tracker asked to slow down."""
+        """A week at most; what cannot be read counts as absent: a minute then, where it asked to slow down."""
         headers = {} if header is None else {"Retry-After": header}
         httpx_mock.add_response(status_code=503, headers=headers)
         httpx_mock.add_response(status_code=429, headers=headers)
@@ -262,6 +458,107 @@ class TestStatuses:
 
         with failing(RateLimited, retry_after=3600.0):
             fetch()
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            pytest.param(lambda it: it.send(429, b"?", Retry_After="9", Content_Encoding="br"), id="unknown coding"),
+            pytest.param(lambda it: it.send(429, b"?", Retry_After="9", Content_Encoding="gzip"), id="not packed"),
+            pytest.param(lambda it: it.send(429, b"?", Retry_After="9", Content_Length="2"), id="cut short"),
+            pytest.param(lambda it: it.send(429, drops=itertools.repeat(b"?"), every=0.02, Retry_After="9"), id="slow"),
+            pytest.param(lambda it: it.send(429, drops=itertools.repeat(bytes(4096)), Retry_After="9"), id="endless"),
+        ],
+    )
+    def test_they_count_whatever_the_page_is_like(self, answer: Answer) -> None:
+        """Nothing of it is needed to know what is meant."""
+        with served(answer) as url, within(SOON), failing(RateLimited, "429", retry_after=9.0):
+            fetch_here(url, timeout=1.0)
+
+
+class TestIndexers:
+    """Links of Prowlarr and Jackett, which ask the tracker when they are asked."""
+
+    @pytest.mark.parametrize(("url", "status"), [(PROWLARR, 301), (JACKETT, 302)])
+    def test_they_lead_to_a_magnet_link(self, httpx_mock: HTTPXMock, url: str, status: int) -> None:
+        """Each with a status of its own."""
+        redirect(httpx_mock, "magnet:?" + MAGNET, url=url, status=status)
+
+        assert fetch(url) == parse_magnet("magnet:?" + MAGNET)
+
+    @pytest.mark.parametrize("url", [PROWLARR, JACKETT])
+    def test_they_lead_to_the_tracker(self, httpx_mock: HTTPXMock, url: str) -> None:
+        """Its passkey is in that URL, and what it answers is its own."""
+        target = "https://tracker.test/dl/s3cret?passkey=s3cret"
+        redirect(httpx_mock, target, url=url, status=301)
+        httpx_mock.add_response(url=target, content=BODY)
+        redirect(httpx_mock, target, url=url, status=301)
+        httpx_mock.add_response(url=target, status_code=404)
+
+        assert isinstance(fetch(url), TorrentFile)
+        with failing(TorrentNotFound, "^https://tracker.test has no such torrent"):
+            fetch(url)
+
+    def test_they_are_at_home(self) -> None:
+        """There, they are asked if they are trusted."""
+        with LoopbackServer(lambda it: it.send(200, BODY, Content_Type="application/x-bittorrent")) as server:
+            url = f"{server.url}/1/download?apikey=s3cret&link=s3cret"
+
+            assert isinstance(fetch(url, transport=None, trusted_origins=[server.url]), TorrentFile)
+            with failing(BlockedAddress, "trusted_origins"):
+                fetch(url, transport=None)
+
+    @pytest.mark.parametrize(
+        ("url", "status", "name"),
+        [
+            (PROWLARR, 500, "Prowlarr at http://nas.test:9696"),
+            (PROWLARR.replace("/1/", "/prowlarr/1/"), 500, "Prowlarr at http://nas.test:9696"),
+            (JACKETT, 404, "Jackett at http://nas.test:9117"),
+            (JACKETT.replace("/dl/", "/jackett/dl/"), 404, "Jackett at http://nas.test:9117"),
+        ],
+    )
+    @pytest.mark.parametrize(("header", "pause"), [(None, 60.0), ("soon", 60.0), ("0", 0.0), ("3600", 3600.0)])
+    def test_the_trackers_trouble_may_pass(
+        self, httpx_mock: HTTPXMock, url: str, status: int, name: str, header: str | None, pause: float
+    ) -> None:
+        """Their one status for everything says little: it is tried again, but for the tracker's sake not at once."""
+        headers = {"Content-Type": "application/rss+xml"} | ({} if header is None else {"Retry-After": header})
+        httpx_mock.add_response(status_code=status, content=XML, headers=headers)
+
+        with failing(FetchUnavailable, f"^{name} could not get the torrent from its tracker", retry_after=pause):
+            fetch(url)
+
+    @pytest.mark.parametrize(
+        ("url", "status", "error", "pause"),
+        [
+            (PROWLARR, 410, TorrentNotFound, None),
+            (PROWLARR, 404, TorrentNotFound, None),
+            (PROWLARR, 401, FetchDenied, None),
+            (PROWLARR, 400, FetchDenied, None),
+            (PROWLARR, 429, RateLimited, 120.0),
+            (PROWLARR, 503, FetchUnavailable, 120.0),
+            (JACKETT, 401, FetchDenied, None),
+            (JACKETT, 500, FetchUnavailable, 120.0),
+            (JACKETT.replace("jackett_apikey", "key"), 404, TorrentNotFound, None),
+            (PROWLARR.replace("apikey", "key"), 500, FetchUnavailable, 120.0),
+            (PROWLARR.replace("download", "details"), 500, FetchUnavailable, 120.0),
+        ],
+    )
+    def test_the_other_statuses_mean_what_they_say(
+        self, httpx_mock: HTTPXMock, url: str, status: int, error: type[FetchError], pause: float | None
+    ) -> None:
+        """So do all of them where no such program answers."""
+        headers = {"Content-Type": "application/rss+xml", "Retry-After": "120"}
+        httpx_mock.add_response(status_code=status, content=XML, headers=headers)
+
+        with failing(error, f"^http://nas.test:[0-9]+ .*{status}", retry_after=pause):
+            fetch(url)
+
+    def test_an_error_sent_as_a_success_is_named(self, httpx_mock: HTTPXMock) -> None:
+        """It is no torrent, whatever the status."""
+        httpx_mock.add_response(content=XML, headers={"Content-Type": "application/rss+xml"})
+
+        with failing(NotATorrent, "XML"):
+            fetch(PROWLARR)
 
 
 class TestBodies:
@@ -300,7 +597,7 @@ class TestBodies:
         drops = [bytes([byte]) for byte in content]
 
         with served(lambda it: it.send(200, Content_Encoding=coding, drops=drops)) as url:
-            torrent = fetch(url)
+            torrent = fetch_here(url)
 
         assert isinstance(torrent, TorrentFile)
         assert torrent.content == BODY
@@ -317,7 +614,7 @@ class TestBodies:
     def test_what_cannot_be_unpacked_is_refused(self, coding: str, content: bytes, error: type[FetchError]) -> None:
         """Be it broken, cut short, or packed in another way."""
         with served(lambda it: it.send(200, content, Content_Encoding=coding)) as url, failing(error):
-            fetch(url)
+            fetch_here(url)
 
     @pytest.mark.parametrize("coding", ["identity", "gzip"])
     def test_the_size_is_limited(self, coding: str) -> None:
@@ -326,9 +623,19 @@ class TestBodies:
         limit = max(len(content), len(BODY))
 
         with served(lambda it: it.send(200, content, Content_Encoding=coding)) as url:
-            assert isinstance(fetch(url, max_size=limit), TorrentFile)
+            assert isinstance(fetch_here(url, max_size=limit), TorrentFile)
             with failing(NotATorrent, f"larger than {limit - 1} bytes"):
-                fetch(url, max_size=limit - 1)
+                fetch_here(url, max_size=limit - 1)
+
+    def test_what_follows_the_packed_end_counts_too(self) -> None:
+        """A little of it is nothing to worry about, but it is part of the size."""
+        limit = len(PACKED) + 4096
+        drops = [PACKED, *itertools.repeat(bytes(1024), 4)]
+
+        with served(lambda it: it.send(200, drops=drops, Content_Encoding="gzip")) as url:
+            assert isinstance(fetch_here(url, max_size=limit), TorrentFile)
+            with failing(NotATorrent, "larger"):
+                fetch_here(url, max_size=limit - 1)
 
     def test_an_endless_answer_is_left(self) -> None:
         """It is not read on after the limit."""
@@ -339,7 +646,7 @@ class TestBodies:
             within(SOON),
             failing(NotATorrent, "larger"),
         ):
-            fetch(url, max_size=100_000)
+            fetch_here(url, max_size=100_000)
 
     def test_a_bomb_does_not_go_off(self) -> None:
         """A small body that unpacks to far more is given up early, and never takes up much memory."""
@@ -349,7 +656,7 @@ class TestBodies:
             tracemalloc.start()
             try:
                 with failing(NotATorrent, "larger than 100000 bytes"):
-                    fetch(url, max_size=100_000)
+                    fetch_here(url, max_size=100_000)
                 peak = tracemalloc.get_traced_memory()[1]
             finally:
                 tracemalloc.stop()
@@ -380,7 +687,19 @@ class TestTrouble:
     def test_the_whole_fetch_has_a_deadline(self, slow: Answer) -> None:
         """However steadily something comes, it ends after that time, redirects included."""
         with served(slow) as url, within(SOON), failing(FetchUnavailable, r"0\.3 seconds|in time"):
-            fetch(url, timeout=0.3)
+            fetch_here(url, timeout=0.3)
+
+    def test_an_injected_transport_has_it_too(self) -> None:
+        """Whatever it makes of the timeouts that it is told."""
+
+        class Endless(httpx.SyncByteStream):
+            def __iter__(self) -> Iterator[bytes]:
+                return itertools.repeat(b"d")
+
+        transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Endless()))
+
+        with within(SOON), failing(FetchUnavailable, r"0\.1 seconds"):
+            fetch(transport=transport, timeout=0.1)
 
     @pytest.mark.parametrize(
         "answer",
@@ -396,14 +715,14 @@ class TestTrouble:
     def test_a_broken_answer_may_be_better_next_time(self, answer: Answer) -> None:
         """Nothing that did not come whole is taken for a torrent."""
         with served(answer) as url, failing(FetchUnavailable, "broken answer"):
-            fetch(url)
+            fetch_here(url)
 
     def test_nobody_listens(self) -> None:
         """A refused connection is something that may pass."""
         with socket.socket() as held:
             held.bind(("127.0.0.1", 0))
             with failing(FetchUnavailable, "cannot be reached"):
-                fetch(f"http://me:s3cret@127.0.0.1:{held.getsockname()[1]}/s3cret")
+                fetch_here(f"http://127.0.0.1:{held.getsockname()[1]}/s3cret")
 
     @pytest.mark.parametrize(
         ("error", "failure"),
@@ -431,6 +750,6 @@ class TestTrouble:
         target = f"http://{host}/s3cret"
 
         with served(lambda it: it.send(302, Location=target)) as url, pytest.raises(FetchError) as caught:
-            fetch(target if how == "given" else url)
+            fetch_here(target if how == "given" else url)
 
-        assert "s3cret" not in str(caught.value)
+        assert not any("s3cret" in str(member) for member in family(caught.value))

@@ -161,12 +161,12 @@ def test_a_depth_of_a_hundred_is_the_limit() -> None:
             parse_torrent(with_value(b"l" * depth + b"e" * depth))
 
 
-def test_half_a_million_values_are_the_limit() -> None:
+def test_so_many_values_are_the_limit() -> None:
     """The beginning and the end of a list or dictionary count as one each."""
     around = 16
-    assert parse_torrent(with_value(b"l" + b"0:" * (500_000 - around) + b"e")).name == "A Book"
+    assert parse_torrent(with_value(b"l" + b"0:" * (300_000 - around) + b"e")).name == "A Book"
     with pytest.raises(NotATorrent, match="too many values"):
-        parse_torrent(with_value(b"l" + b"0:" * (500_001 - around) + b"e"))
+        parse_torrent(with_value(b"l" + b"0:" * (300_001 - around) + b"e"))
 
 
 @pytest.mark.parametrize(

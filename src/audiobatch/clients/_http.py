@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import httpx
 
+from audiobatch._quiet import quiet
 from audiobatch._urls import origin
 from audiobatch.errors import ClientError, ClientUnavailable, ConfigurationError
 
@@ -64,14 +66,15 @@ class HttpConnection:
         """
         failure = None
         try:
-            response = self._http.post(
-                f"{self._api}/{path}",
-                data=data,
-                files=files,
-                headers=headers,
-                timeout=self._timeout,
-                follow_redirects=False,
-            )
+            with quiet():
+                response = self._http.post(
+                    f"{self._api}/{path}",
+                    data=data,
+                    files=files,
+                    headers=headers,
+                    timeout=self._timeout,
+                    follow_redirects=False,
+                )
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             # httpx's errors hold the request with its URL and headers: they must not travel in a traceback.
             failure = _describe(error)
@@ -81,6 +84,9 @@ class HttpConnection:
             raise ClientUnavailable(f"the torrent client at {self._origin} answered {response.status_code}")
         if response.is_redirect:
             raise ClientError(f"{self._origin} redirects elsewhere: give the client's own URL")
+        with suppress(ValueError):  # raised if a hook of the given client has read it as text already
+            # Python knows encodings that are none of text ("hex"), and some that fail: no answer is to name one.
+            response.encoding = "utf-8"
         return response
 
     def close(self) -> None:

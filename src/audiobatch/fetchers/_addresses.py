@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, TypeAlias
 
+import httpx
 from attrs import field, frozen
 
 from audiobatch._urls import origin
@@ -25,7 +26,7 @@ _NEVER: Final = _networks(
     *("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32"),
     *("100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"),  # metadata at Alibaba, Azure and Oracle
     *("::/128", "fe80::/10", "ff00::/8"),
-    *("fd00:ec2::254/128", "fd20:ce::254/128"),  # metadata at Amazon and Google
+    *("fd00:ec2::/32", "fd20:ce::254/128"),  # metadata at Amazon and Google
 )
 
 # The special-purpose registries of the IANA (RFC 6890), without the few entries that are reachable from everywhere.
@@ -59,7 +60,7 @@ def _faces(address: Address) -> Iterator[Address]:
         yield last_four  # a mere spelling of it: where IPv4 goes through NAT64, every host looks like this
         return
     yield address
-    if address in _COMPATIBLE or address in _LOCAL_NAT64:
+    if (address in _COMPATIBLE and not address.is_loopback) or address in _LOCAL_NAT64:
         yield last_four
     if address.sixtofour is not None:
         yield address.sixtofour
@@ -85,10 +86,10 @@ def read_origin(given: str) -> str:
         ConfigurationError: It is none, or has a path or a user part besides.
     """
     try:
-        read = origin(given)
-    except ValueError:
+        read = origin(str(httpx.URL(given)))  # the form that is asked for, where a name is not ASCII
+    except (httpx.InvalidURL, ValueError):
         read = ""
-    if not read.startswith(("http://", "https://")) or given.strip("/").count("/") != 2 or "@" in given:
+    if not read.startswith(("http://", "https://")) or given.strip("/").count("/") != 2 or set("@?#") & set(given):
         raise ConfigurationError("an origin must look like http://host:port, without user and path")
     return read
 
@@ -167,7 +168,8 @@ def resolve(host: str, port: int, *, flags: int = 0) -> list[Address]:
 
 def spelled_out(host: str, port: int) -> list[Address]:
     """Return the address that a host itself says, or nothing if it is a name: no name server is asked."""
-    if host.lower().rstrip(".").rpartition(".")[2] == "localhost":
+    host = host.lower().rstrip(".")  # the root's dot makes a name of an address for some, for others it does not
+    if host.rpartition(".")[2] == "localhost":
         host = "127.0.0.1"
     try:
         return resolve(host, port, flags=socket.AI_NUMERICHOST)

@@ -16,18 +16,19 @@ from audiobatch.metainfo import Torrent
 
 COOKIE: Final = "mam_id"
 _COOKIE_VALUE: Final = re.compile(r"[!#-+\--:<-\[\]-~]+")  # RFC 6265, 4.1.1: cookie-octet
-_PASTED: Final = re.compile(r"""(?:^|[\s;"'])mam_id\s*[=:]\s*["']?([^\s;"',]+)""")
+_PASTED: Final = re.compile(r"""(?:^|[\s;:"'])mam_id\s*[=:]\s*["']?([^\s;"',]*)""", re.IGNORECASE)
 
 _PAUSE: Final = 1800.0  # seconds after a 429: no Retry-After was ever seen, and half an hour is what others wait
 _FREEZE: Final = timedelta(hours=26)  # what a download freeze was seen to last
 _FREEZE_LEFT: Final = re.compile(r"time till download allowed:\s*(?:(\d+)\s*d[a-z]*,?\s*)?(\d+):(\d+):(\d+)")
-_SESSION_SIGNS: Final = (
-    ("no auth cookie|not signed in|invalid session", "does not know the session (any more)"),
+_SESSION_SIGNS: Final = (  # in this order, for the site writes "Invalid session - IP mismatch"
     ("asn mismatch", "has locked the session to another network (ASN)"),
-    ("ip mismatch|does not match account", "has locked the session to another IP address"),
+    ("ip mismatch", "has locked the session to another IP address"),
     ("incorrect session type", "does not let a session of this type download"),
+    ("no (auth|session) cookie|not signed in|invalid session", "does not know the session (any more)"),
+    ("does not match account", "has locked the session to another IP address"),
 )
-_NEW_SESSION: Final = "make a session for this machine's address at Preferences, Security, and configure its mam_id"
+NEW_SESSION: Final = "make a session for this machine's address at Preferences, Security, and configure its mam_id"
 
 
 @frozen
@@ -81,7 +82,7 @@ def _refusal_by_status(answer: Answer) -> Refusal:
 
 
 def _session_refused(reason: str) -> Refusal:
-    return Refusal(FetchDenied(f"MyAnonamouse {reason}: {_NEW_SESSION}"), of_session=True)
+    return Refusal(FetchDenied(f"MyAnonamouse {reason}: {NEW_SESSION}"), of_session=True)
 
 
 def _time_left(text: str) -> float:
@@ -127,4 +128,4 @@ def _set_value(line: str) -> str | None:
 
 
 def _is_value(value: str) -> bool:
-    return value.lower() != "deleted" and _COOKIE_VALUE.fullmatch(value) is not None
+    return value.lower() not in ("deleted", COOKIE) and _COOKIE_VALUE.fullmatch(value) is not None

@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
+from io import BytesIO
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -26,7 +27,7 @@ _MAX_PAGE: Final = 64 * 1024  # what is read of an answer that is no success
 _OVERHEAD: Final = 1024 * 1024  # headers and framing of all hops together
 _PIECE: Final = 256 * 1024  # what is unpacked at once
 _LOGIN_PAGE: Final = re.compile(r"/(log|sign)[-_]?in\b", re.IGNORECASE)
-_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.IGNORECASE)
+_HOST: Final = re.compile(r"([a-z0-9_-]+\.)*[a-z0-9_-]+\.?|[0-9a-f]*:[0-9a-f:.]*", re.IGNORECASE)
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -117,31 +118,34 @@ class Retrieval:
 
     def _admit(self, given: str) -> httpx.URL:
         """Read a URL, and refuse what we do not ask for whatever its address; that one is checked on connecting."""
-        try:
-            url = httpx.URL(given)
-            shown = origin(given)
-            agreed = origin(str(url)) == shown or not url.host.isascii()
-        except (httpx.InvalidURL, ValueError):
-            raise BlockedAddress("the URL cannot be read") from None
+        read = _read_url(given)
+        if read is None:
+            raise BlockedAddress("the URL cannot be read")
+        url, agreed = read
         if url.scheme not in _DEFAULT_PORTS:
             raise BlockedAddress("only http, https and magnet URLs are fetched")
         if url.userinfo:
             raise BlockedAddress("a URL with a user or a password in it is not used: give those as credentials")
-        if not agreed or not _HOST.fullmatch(url.raw_host.decode("ascii", "replace")):
+        host = url.raw_host.decode("ascii")  # as it is asked for; the other form of it cannot always be read
+        if not agreed or not _HOST.fullmatch(host):
             raise BlockedAddress("the URL names a host that can be read in more than one way")
-        trusted, port = self._destinations.trusts(str(url)), url.port or _DEFAULT_PORTS[url.scheme]
+        trusted = self._destinations.trusts(str(url))
+        port = _DEFAULT_PORTS[url.scheme] if url.port is None else url.port  # 0 is a port, if a bad one
         # The guarded transport checks what it connects to; a proxy, or another transport, would not.
-        self._destinations.require(spelled_out(url.host, port), host=url.host, trusted=trusted)
+        self._destinations.require(spelled_out(host, port), host=host, trusted=trusted)
         if not trusted and not self._destinations.permits_port(port):
-            raise BlockedAddress(f"{shown} has a port where no tracker is: if it is one, name it in trusted_origins")
+            raise BlockedAddress(
+                f"{origin(given)} has a port where no tracker is: if it is one, name it in trusted_origins"
+            )
         return url
 
     def _follow(self, hop: httpx.URL, location: str) -> httpx.URL:
         source = origin(str(hop))
+        joined = _join(hop, location)
+        if joined is None:
+            raise BlockedAddress(f"{source} redirects to a URL that cannot be read")
         try:
-            target = self._admit(str(hop.join(location)))
-        except (httpx.InvalidURL, ValueError):
-            raise BlockedAddress(f"{source} redirects to a URL that cannot be read") from None
+            target = self._admit(joined)
         except BlockedAddress as error:
             raise BlockedAddress(f"{source} redirects elsewhere: {error}") from None
         if _LOGIN_PAGE.search(urlsplit(str(target)).path):
@@ -158,7 +162,7 @@ class Retrieval:
             response = self._transport.handle_request(self._request(url, headers, errand))
             try:
                 seen(str(url), response.headers)
-                body = b"" if response.is_redirect else b"".join(self._read(response, errand))
+                body = b"" if response.is_redirect else self._body(response, errand)
             finally:
                 response.close()
             return Answer(str(url), response.status_code, response.headers, body)
@@ -169,24 +173,36 @@ class Retrieval:
 
     def _request(self, url: httpx.URL, headers: Mapping[str, str], errand: Errand) -> httpx.Request:
         left = errand.time_left(None)
-        return httpx.Request(
-            "GET",
-            url,
-            headers={
+        sent = httpx.Headers(
+            {
                 "Accept": "application/x-bittorrent, */*;q=0.1",
                 "Accept-Encoding": "identity",  # a torrent hardly shrinks, and what is not packed cannot be a bomb
                 "User-Agent": f"audiobatch/{version('audiobatch')}",
-                **headers,
-            },
-            extensions={"timeout": {"connect": left, "read": left, "write": left, "pool": left}},
+            }
         )
+        sent.update(headers)  # whatever the case of their names
+        timeouts = {"connect": left, "read": left, "write": left, "pool": left}
+        return httpx.Request("GET", url, headers=sent, extensions={"timeout": timeouts})
+
+    def _body(self, response: httpx.Response, errand: Errand) -> bytes:
+        body = BytesIO()  # a list would need far more than its bytes for each small piece, and all twice in the end
+        try:
+            for piece in self._read(response, errand):
+                body.write(piece)
+        except (FetchError, httpx.HTTPError, zlib.error):
+            if response.is_success:
+                raise
+            # Of what is no success, the status and the headers say enough.
+        return body.getvalue()
 
     def _read(self, response: httpx.Response, errand: Errand) -> Iterator[bytes]:
         """Yield the body unpacked, in bounded pieces, for as long as size and time allow."""
         unpack = _unpacker(response.headers.get("content-encoding", "identity").strip().lower())
         limit = self._max_size if response.is_success else _MAX_PAGE
         received = unpacked = 0
-        for chunk in response.iter_raw():
+        # Not by iter_raw, for that refuses what a mocked transport has at hand already.
+        assert isinstance(response.stream, httpx.SyncByteStream)
+        for chunk in response.stream:
             received += len(chunk)
             for piece in unpack(chunk):
                 unpacked += len(piece)
@@ -199,6 +215,25 @@ class Retrieval:
                 raise FetchUnavailable(f"the answer took longer than {self._timeout:g} seconds")
 
 
+# These two return None, for an error raised while handling another takes that along, and theirs hold parts of the URL.
+
+
+def _read_url(given: str) -> tuple[httpx.URL, bool] | None:
+    """Read a URL, and tell whether all who read it see the same origin."""
+    try:
+        url = httpx.URL(given)
+        return url, origin(str(url)) == origin(given) or not url.host.isascii()
+    except (httpx.InvalidURL, ValueError):
+        return None
+
+
+def _join(hop: httpx.URL, location: str) -> str | None:
+    try:
+        return str(hop.join(location))
+    except (httpx.InvalidURL, ValueError):
+        return None
+
+
 def _unpacker(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
     """Return what unpacks a body chunk by chunk, each into pieces of bounded size."""
     if encoding in ("identity", ""):
@@ -208,7 +243,9 @@ def _unpacker(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
     packed = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
 
     def unpack(chunk: bytes) -> Iterator[bytes]:
-        while chunk:
+        if packed.eof:
+            yield b""  # what comes after the end counts, but is not kept
+        while chunk and not packed.eof:
             yield packed.decompress(chunk, _PIECE)
             chunk = packed.unconsumed_tail
 

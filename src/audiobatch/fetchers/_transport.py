@@ -40,8 +40,14 @@ class Errand:
     bytes_left: int
 
     def time_left(self, timeout: float | None) -> float:
-        """Return the seconds that a step may take: its own limit, and no more than is left."""
-        left = max(self.deadline - time.monotonic(), 0.001)
+        """Return the seconds that a step may take: its own limit, and no more than is left.
+
+        Raises:
+            httpx.ReadTimeout: Nothing is left, even if the step would not have to wait.
+        """
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise httpx.ReadTimeout("the time for all of it is over")
         return left if timeout is None else min(timeout, left)
 
     def count(self, received: int) -> None:
@@ -185,7 +191,7 @@ def _read_proxy(url: str) -> httpcore.Proxy:
     try:
         read, shown = httpx.Proxy(url), origin(url)
     except (httpx.InvalidURL, ValueError):
-        raise ConfigurationError(wrong) from None
+        shown = ""  # and on from out here, for that error can hold a password
     if not shown.startswith(("http://", "https://", "socks5://", "socks5h://")):
         raise ConfigurationError(wrong)
     if shown.startswith("socks5"):
@@ -219,6 +225,7 @@ class GuardedTransport(httpx.BaseTransport):
     _tls: ssl.SSLContext | None = None
     _pools: dict[tuple[bool, bool], httpcore.ConnectionPool] = field(factory=dict, init=False)
     _lock: Lock = field(factory=Lock, init=False)
+    _closed: bool = field(default=False, init=False)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return the answer as soon as its headers are there."""
@@ -240,11 +247,14 @@ class GuardedTransport(httpx.BaseTransport):
             for pool in self._pools.values():
                 pool.close()
             self._pools.clear()
+            self._closed = True
 
     def _pool(self, url: str) -> httpcore.ConnectionPool:
         """Return the connections to use: those to vouched-for servers and those with TLS are kept by themselves."""
         kind = (self._destinations.trusts(url), url.startswith("https://"))
         with self._lock:
+            if self._closed:
+                raise RuntimeError("nothing can be fetched any more: the fetcher was closed")
             if kind not in self._pools:
                 self._pools[kind] = self._open(trusted=kind[0], secure=kind[1])
             return self._pools[kind]

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from audiobatch._closing import Closing
-from audiobatch._urls import is_magnet, origin
+from audiobatch._urls import origin
 from audiobatch.errors import ConfigurationError, FetchUnavailable
 from audiobatch.fetchers._addresses import Destinations, read_origin
 from audiobatch.fetchers._answers import error_of, retry_after, torrent_in
@@ -79,7 +79,7 @@ class HttpFetcher(Closing):
 
     def accepts(self, url: str, /) -> bool:
         """Tell that this fetcher takes every http and https URL."""
-        return not is_magnet(url)
+        return url.lower().startswith(("http://", "https://"))
 
     def fetch(self, request: DownloadRequest, /) -> Torrent:
         """Fetch and parse the torrent of a request; see `TorrentFetcher.fetch`."""

@@ -20,13 +20,12 @@ from audiobatch.errors import (
     ConfigurationError,
     FetchDenied,
     FetchError,
-    FetchUnavailable,
     RateLimited,
     TorrentNotFound,
     error_for,
 )
 from audiobatch.fetchers._addresses import Destinations
-from audiobatch.fetchers._mam_answers import COOKIE, Refusal, clean, new_cookie, read
+from audiobatch.fetchers._mam_answers import COOKIE, NEW_SESSION, Refusal, clean, new_cookie, read
 from audiobatch.fetchers._pace import Pace
 from audiobatch.fetchers._retrieval import TIMEOUT, Redirection, Retrieval
 from audiobatch.fetchers._transport import GuardedTransport
@@ -37,6 +36,7 @@ from audiobatch.sessions import MemorySessionStore, Session, SessionStore
 _DOMAIN: Final = "myanonamouse.net"
 _DOWNLOAD: Final = f"https://www.{_DOMAIN}/tor/download.php"
 _MIN_GAP: Final = 1.0
+_MAX_GAP: Final = 3600.0
 _MIN_PAUSE: Final = 60.0  # seconds: after a failure, nothing is asked again at once
 
 
@@ -73,7 +73,7 @@ class MyAnonamouseFetcher(Closing):
         sessions: Where the newest cookie is kept. Without a `FileSessionStore` it is lost when
             the process ends, and the configured one may be worth nothing by then. A newly
             configured cookie is preferred to what is kept of an older one.
-        gap: Seconds from one request to the next, at least 1.
+        gap: Seconds from one request to the next, 1 to 3600.
         spend_wedges: Follow URLs that ask to spend a freeleech wedge. Otherwise they are
             refused, for a URL may come from somebody else.
         proxy: See `HttpFetcher`. A session is locked to an address or a network, so it may
@@ -99,14 +99,16 @@ class MyAnonamouseFetcher(Closing):
         cookie = clean(mam_id)
         if cookie is None:
             raise ConfigurationError("that is no mam_id: copy the session's value from Preferences, Security")
-        if not gap >= _MIN_GAP:
-            raise ConfigurationError(f"the gap between two requests must be at least {_MIN_GAP:g} second")
+        if not _MIN_GAP <= gap <= _MAX_GAP:
+            raise ConfigurationError(f"the gap between two requests must be {_MIN_GAP:g} to {_MAX_GAP:g} seconds")
         self._begun = self._session = Session.begin(cookie)
         self._sessions: SessionStore = MemorySessionStore() if sessions is None else sessions
         self._saved = True
         self._spend_wedges = spend_wedges
         self._pace = Pace(gap)
         self._refusal: tuple[FetchError, float] | None = None
+        self._refused: set[str] = set()
+        self._wedges: set[str] = set()
         destinations = Destinations()
         self._owned = transport is None
         self._transport = transport or GuardedTransport(destinations, proxy)
@@ -132,22 +134,28 @@ class MyAnonamouseFetcher(Closing):
                 ``retry_after`` says how long that lasts.
             TorrentNotFound: The URL names no torrent, or one that is gone.
             FetchUnavailable: The site has trouble; ``retry_after`` is set.
-            FetchError: A wedge may have been spent, or the new cookie cannot be saved.
+            FetchError: A wedge may have been spent, or the session's cookie cannot be kept; or
+                nobody waits for the torrent any more.
         """
         url, wedge = self._read(request.torrent_url)
         with self._pace.turn():
             self._raise_if_refused()
-            self._take_up_session()
-            if not self._pace.step():
-                raise FetchUnavailable("the fetcher was closed before MyAnonamouse was asked")
+            self._go_on_with_session()
+            self._pace.step()
+            if wedge:
+                self._note_wedge(url)
+            cookie = self._session.current
             got = self._ask(url)
             if not isinstance(got, Refusal):
                 return got
             error = _never_at_once(got.error)
+            if got.of_session:
+                self._refused.add(cookie)
             if got.of_session or isinstance(error, RateLimited):
                 self._refusal = error, time.monotonic() + (error.retry_after or _MIN_PAUSE)
         if wedge and error.transient:
-            raise FetchError(f"{error}; a freeleech wedge may have been spent: look at the site before you ask again")
+            spent = f"{error}; a freeleech wedge may have been spent: look at the site before you ask again"
+            raise FetchError(spent, retry_after=error.retry_after)
         raise error
 
     def close(self) -> None:
@@ -179,6 +187,11 @@ class MyAnonamouseFetcher(Closing):
             raise FetchDenied("the URL asks to spend a freeleech wedge, which spend_wedges does not permit")
         return download_url(torrent_id, freeleech_wedge=wedge), wedge
 
+    def _note_wedge(self, url: str) -> None:
+        if url in self._wedges:
+            raise FetchError("a freeleech wedge was asked for before, for this torrent: that is never done twice")
+        self._wedges.add(url)
+
     def _raise_if_refused(self) -> None:
         if self._refusal is None:
             return
@@ -187,21 +200,29 @@ class MyAnonamouseFetcher(Closing):
         if left > 0:
             again = f"{error} (it was not asked again: {left:.0f} seconds are left of that)"
             raise error_for(error.code, again, retry_after=left if error.transient else None)
-        self._refusal = None
 
-    def _take_up_session(self) -> None:
-        """Go on with the newest cookie there is, also if another process has got it meanwhile."""
+    def _go_on_with_session(self) -> None:
         if not self._saved:
             self._save(self._session)
             return
+        try:
+            self._take_up_session()
+        except ConfigurationError as error:
+            raise FetchError(str(error)) from None
+
+    def _take_up_session(self) -> None:
+        """Take the newest cookie that is kept, or the configured one where that was refused."""
         kept = self._sessions.load()
-        self._session = kept if kept is not None and kept.configured == self._begun.configured else self._begun
+        if kept is None or kept.configured != self._begun.configured:
+            self._session = self._begun
+        else:
+            self._session = kept if clean(kept.current) and kept.current not in self._refused else self._begun
 
     def _ask(self, url: str) -> Torrent | Refusal:
         try:
             answer = self._retrieval.get(url, headers_for=self._headers_for, seen=self._keep_cookie)
         except FetchDenied as error:  # led to the login page
-            return Refusal(error, of_session=True)
+            return Refusal(FetchDenied(f"{error}; {NEW_SESSION}"), of_session=True)
         except FetchError as error:
             return Refusal(error)
         return parse_magnet(answer.magnet) if isinstance(answer, Redirection) else read(answer)

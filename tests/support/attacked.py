@@ -1,0 +1,72 @@
+"""A process that is attacked: it fetches from a bad server, and tells what came of it and what that took."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from attrs import asdict, frozen
+
+from audiobatch.errors import FetchError
+from audiobatch.fetchers.http import HttpFetcher
+from audiobatch.models import DownloadRequest
+
+_CLEAR: Final = Path("/proc/self/clear_refs")
+_STATUS: Final = Path("/proc/self/status")
+MEASURABLE: Final = _CLEAR.exists()  # on Linux; elsewhere a process cannot reset its peak
+
+
+@frozen
+class Damage:
+    """What a fetch came to.
+
+    Attributes:
+        error: The class of the error that it raised, if any.
+        growth: Bytes by which the memory of the process grew at the most meanwhile.
+        seconds: How long it took.
+    """
+
+    error: str | None
+    growth: int
+    seconds: float
+
+
+def attacked(harmless: str, url: str, **options: float) -> Damage:
+    """Let a new process fetch from the one URL, to have done it once, and then from the other with these options."""
+    program = [sys.executable, __file__, harmless, url, json.dumps(options)]
+    ended = subprocess.run(program, stdout=subprocess.PIPE, check=True, timeout=60)
+    return Damage(**json.loads(ended.stdout))
+
+
+def _memory(kind: str) -> int:
+    """Return the bytes that this process has (VmRSS), or had at the most since the last reset (VmHWM)."""
+    lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+    return int(lines[kind].split()[0]) * 1024
+
+
+def _fetch(url: str, **options: int) -> None:
+    request = DownloadRequest(title="Dune", author="Frank Herbert", torrent_url=url)
+    with HttpFetcher(allowed_networks=["127.0.0.0/8"], **options) as fetcher:  # type: ignore[arg-type]
+        fetcher.fetch(request)
+
+
+def _suffer(url: str, **options: int) -> Damage:
+    error = None
+    # What the system says, for a tracer of Python's own would not see what zlib and OpenSSL take.
+    _CLEAR.write_text("5")
+    before, start = _memory("VmRSS"), time.monotonic()
+    try:
+        _fetch(url, **options)
+    except FetchError as caught:
+        error = type(caught).__name__
+    seconds = time.monotonic() - start
+    return Damage(error, _memory("VmHWM") - before, seconds)
+
+
+if __name__ == "__main__":
+    _fetch(sys.argv[1])
+    print(json.dumps(asdict(_suffer(sys.argv[2], **json.loads(sys.argv[3])))))  # noqa: T201
