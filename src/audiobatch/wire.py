@@ -33,14 +33,20 @@ def load_batch(document: str | bytes | Mapping[str, Any]) -> list[Any]:
         InvalidBatchError: It is no JSON, or not of that form.
     """
     if isinstance(document, str | bytes):
-        try:
-            document = json.loads(document)
-        except (ValueError, RecursionError):
-            raise InvalidBatchError("the batch is not valid JSON") from None
+        document = _decode(document)
     downloads = document.get("downloads") if isinstance(document, Mapping) else None
     if not isinstance(downloads, list | tuple):
         raise InvalidBatchError('the batch must be an object with a list: {"downloads": [...]}')
     return list(downloads)
+
+
+def _decode(document: str | bytes) -> Any:
+    try:
+        return json.loads(document)
+    except (ValueError, RecursionError):
+        pass
+    # Raised out here, for the error of a JSON parser holds what it was given.
+    raise InvalidBatchError("the batch is not valid JSON")
 
 
 def load_request(item: object) -> DownloadRequest:

@@ -72,7 +72,9 @@ def _read_network(given: str) -> Network:
     try:
         return ip_network(given)
     except ValueError:
-        raise ConfigurationError("an allowed network must look like 192.168.1.0/24 or fd12:3456::/32") from None
+        pass
+    # Raised out here, for that error holds what was given.
+    raise ConfigurationError("an allowed network must look like 192.168.1.0/24 or fd12:3456::/32")
 
 
 def _read_networks(given: Iterable[str]) -> tuple[Network, ...]:

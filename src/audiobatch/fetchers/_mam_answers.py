@@ -18,6 +18,7 @@ COOKIE: Final = "mam_id"
 _COOKIE_VALUE: Final = re.compile(r"[!#-+\--:<-\[\]-~]+")  # RFC 6265, 4.1.1: cookie-octet
 _PASTED: Final = re.compile(r"""(?:^|[\s;:"'])mam_id\s*[=:]\s*["']?([^\s;"',]*)""", re.IGNORECASE)
 
+_MAX_TEXT: Final = 64 * 1024  # bytes of a page that are looked at
 _PAUSE: Final = 1800.0  # seconds after a 429: no Retry-After was ever seen, and half an hour is what others wait
 _FREEZE: Final = timedelta(hours=26)  # what a download freeze was seen to last
 _FREEZE_LEFT: Final = re.compile(r"time till download allowed:\s*(?:(\d+)\s*d[a-z]*,?\s*)?(\d+):(\d+):(\d+)")
@@ -51,7 +52,8 @@ def read(answer: Answer) -> Torrent | Refusal:
             return torrent_in(answer)
         except NotATorrent as error:
             return Refusal(error)
-    text = " ".join(re.sub(r"<[^>]*>|&nbsp;", " ", answer.body.decode(errors="replace")).lower().split())
+    start = answer.body[:_MAX_TEXT].decode(errors="replace")
+    text = " ".join(re.sub(r"<[^<>]*>|&nbsp;", " ", start).lower().split())
     return _refusal_told(text) or _refusal_by_status(answer)
 
 

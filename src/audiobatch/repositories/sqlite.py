@@ -173,6 +173,8 @@ class SQLiteRepository(Closing):
             connection = sqlite3.connect(
                 self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False
             )
+            # Of damaged text an error of sqlite3 would show all; like this, our own validation refuses it.
+            connection.text_factory = lambda text: text.decode(errors="surrogateescape")
             self._file = _identity(self._path)
             try:
                 self._set_up(connection)
@@ -314,4 +316,6 @@ def _load(row: Sequence[Any]) -> Download:
             torrent=_load_torrent(content),
         )
     except (ValueError, TypeError, InvalidRequestError, NotATorrent) as error:
-        raise RepositoryError(f"record {identifier} of the database cannot be read") from error
+        kind = type(error).__name__
+    # Raised out here, for such an error can hold what was read, URL and all.
+    raise RepositoryError(f"record {identifier} of the database cannot be read ({kind})")
