@@ -917,7 +917,7 @@ class TestPace:
         with MyAnonamouse() as site, fetching(site, gap=10) as fetcher, ThreadPoolExecutor(4) as pool:
             fetch(fetcher)
             waiting = [pool.submit(fetch, fetcher, torrent_id) for torrent_id in range(4)]
-            wait_until(fetcher._pace._turn.locked, "somebody waits for a turn")
+            wait_until(lambda: not fetcher._pace._turns._value, "somebody waits for a turn")
             fetcher.close()
 
             errors = [future.exception(timeout=5) for future in waiting]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event, Lock
+from threading import Event, Lock, Semaphore
 from typing import Final
 
 from audiobatch._patience import nobody_waits
@@ -15,11 +15,12 @@ _GLANCE: Final = 0.1  # seconds between two looks at whether there is still a re
 
 
 class Pace:
-    """Lets one through at a time, each no sooner than `gap` seconds after the one before began."""
+    """Lets a few through at a time, each no sooner than `gap` seconds after the one before began."""
 
-    def __init__(self, gap: float) -> None:
+    def __init__(self, gap: float, *, at_once: int = 1) -> None:
         self._gap = gap
-        self._turn = Lock()
+        self._turns = Semaphore(at_once)
+        self._lock = Lock()
         self._next = 0.0
         self._closed = Event()
 
@@ -30,13 +31,13 @@ class Pace:
         Raises:
             FetchError: Nobody waits for it any more, or the pace has ended.
         """
-        while not self._turn.acquire(timeout=_GLANCE):
+        while not self._turns.acquire(timeout=_GLANCE):
             self._raise_if_over()
         try:
             self._raise_if_over()
             yield
         finally:
-            self._turn.release()
+            self._turns.release()
 
     def step(self) -> None:
         """Wait until the next request may go out.
@@ -44,10 +45,12 @@ class Pace:
         Raises:
             FetchError: As for `turn`.
         """
-        while (left := self._next - time.monotonic()) > 0 and not self._closed.wait(min(left, _GLANCE)):
+        with self._lock:
+            mine = max(self._next, time.monotonic())
+            self._next = mine + self._gap
+        while (left := mine - time.monotonic()) > 0 and not self._closed.wait(min(left, _GLANCE)):
             self._raise_if_over()
         self._raise_if_over()
-        self._next = time.monotonic() + self._gap
 
     def end(self) -> None:
         """Let nobody wait any longer."""
@@ -58,3 +61,36 @@ class Pace:
             raise FetchError("the fetcher was closed before the tracker was asked")
         if nobody_waits():
             raise FetchError("the batch ended before the tracker was asked")
+
+
+class Paces:
+    """A pace for each host."""
+
+    def __init__(self, gap: float, *, at_once: int) -> None:
+        self._gap = gap
+        self._at_once = at_once
+        self._of_hosts: dict[str, Pace] = {}
+        self._lock = Lock()
+
+    @contextmanager
+    def turn(self, host: str) -> Iterator[float]:
+        """Wait until this host may be asked, and hold that place until the block ends.
+
+        Yields:
+            The seconds that this took.
+
+        Raises:
+            FetchError: Nobody waits for it any more, or all paces have ended.
+        """
+        with self._lock:
+            pace = self._of_hosts.setdefault(host, Pace(self._gap, at_once=self._at_once))
+        begun = time.monotonic()
+        with pace.turn():
+            pace.step()
+            yield time.monotonic() - begun
+
+    def end(self) -> None:
+        """Let nobody wait any longer."""
+        with self._lock:
+            for pace in self._of_hosts.values():
+                pace.end()

@@ -6,6 +6,8 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from io import BytesIO
 from typing import Final
@@ -17,6 +19,7 @@ from attrs import define, field, frozen
 from audiobatch._urls import is_magnet, origin
 from audiobatch.errors import BlockedAddress, FetchDenied, FetchError, FetchUnavailable, NotATorrent
 from audiobatch.fetchers._addresses import Destinations, spelled_out
+from audiobatch.fetchers._pace import Paces
 from audiobatch.fetchers._transport import Errand, on_errand
 
 MAX_REDIRECTS: Final = 5
@@ -29,6 +32,11 @@ _PIECE: Final = 256 * 1024  # what is unpacked at once
 _LOGIN_PAGE: Final = re.compile(r"/(log|sign)[-_]?in\b", re.IGNORECASE)
 _HOST: Final = re.compile(r"([a-z0-9_-]+\.)*[a-z0-9_-]+\.?|[0-9a-f]*:[0-9a-f:.]*", re.IGNORECASE)
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+@cache
+def _user_agent() -> str:
+    return f"audiobatch/{version('audiobatch')}"
 
 
 @frozen
@@ -81,12 +89,14 @@ class Retrieval:
         destinations: What may be asked.
         timeout: Seconds for everything together.
         max_size: Bytes that an answer may have, on the wire and unpacked.
+        paces: When a host may be asked; waiting for that is not counted as time.
     """
 
     _transport: httpx.BaseTransport
     _destinations: Destinations
     _timeout: float
     _max_size: int = MAX_SIZE
+    _paces: Paces | None = None
 
     def get(self, url: str, *, headers_for: HeadersFor = _no_headers, seen: Seen = _unseen) -> Answer | Redirection:
         """Return the answer that the URL leads to, or the magnet link that it leads to.
@@ -106,7 +116,8 @@ class Retrieval:
         with on_errand(errand):
             hop = self._admit(url)
             for _ in range(1 + MAX_REDIRECTS):
-                answer = self._ask(hop, headers_for(str(hop)), seen, errand)
+                with self._turn(hop, errand):
+                    answer = self._ask(hop, headers_for(str(hop)), seen, errand)
                 location = answer.headers.get("location")
                 if not (300 <= answer.status < 400 and location):
                     return answer
@@ -157,6 +168,15 @@ class Retrieval:
             )
         return target
 
+    @contextmanager
+    def _turn(self, hop: httpx.URL, errand: Errand) -> Iterator[None]:
+        if self._paces is None:
+            yield
+            return
+        with self._paces.turn(hop.host) as waited:
+            errand.deadline += waited
+            yield
+
     def _ask(self, url: httpx.URL, headers: Mapping[str, str], seen: Seen, errand: Errand) -> Answer:
         try:
             response = self._transport.handle_request(self._request(url, headers, errand))
@@ -177,7 +197,7 @@ class Retrieval:
             {
                 "Accept": "application/x-bittorrent, */*;q=0.1",
                 "Accept-Encoding": "identity",  # a torrent hardly shrinks, and what is not packed cannot be a bomb
-                "User-Agent": f"audiobatch/{version('audiobatch')}",
+                "User-Agent": _user_agent(),
             }
         )
         sent.update(headers)  # whatever the case of their names

@@ -9,12 +9,14 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+from attrs import frozen
 
 from audiobatch._closing import Closing
 from audiobatch._urls import origin
 from audiobatch.errors import ConfigurationError, FetchUnavailable
 from audiobatch.fetchers._addresses import Destinations, read_origin
 from audiobatch.fetchers._answers import error_of, retry_after, torrent_in
+from audiobatch.fetchers._pace import Paces
 from audiobatch.fetchers._retrieval import MAX_SIZE, TIMEOUT, Answer, Redirection, Retrieval
 from audiobatch.fetchers._transport import GuardedTransport
 from audiobatch.metainfo import Torrent, parse_magnet
@@ -22,7 +24,29 @@ from audiobatch.models import DownloadRequest
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+_MAX_GAP: Final = 3600.0
 _INDEXER_PAUSE: Final = 60.0  # seconds, for Prowlarr and Jackett ask the tracker behind them each time
+
+
+@frozen(kw_only=True)
+class Politeness:
+    """How hard a tracker may be pressed.
+
+    Args:
+        per_host: Requests to one host at a time, at least 1; the downloader's
+            ``max_concurrent_fetches`` is over all hosts.
+        gap: Seconds from one request to a host to the next, at least 0.
+
+    Raises:
+        ConfigurationError: One of them is less.
+    """
+
+    per_host: int = 8
+    gap: float = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        if self.per_host < 1 or not 0 <= self.gap <= _MAX_GAP:
+            raise ConfigurationError(f"per_host must be at least 1, and the gap 0 to {_MAX_GAP:g} seconds")
 
 
 class HttpFetcher(Closing):
@@ -48,6 +72,7 @@ class HttpFetcher(Closing):
         tls: How servers are checked, for a certificate authority of your own.
         timeout: Seconds that a fetch may take, redirects and all.
         max_size: Bytes that an answer may have, on the wire and unpacked.
+        politeness: How hard each host may be pressed.
         transport: An httpx transport to use instead of the guarded one, in tests say. Then, as
             with a proxy, addresses that are not spelled out are its own affair; it stays yours to close.
 
@@ -55,7 +80,7 @@ class HttpFetcher(Closing):
         ConfigurationError: One of these cannot be used as it is.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a decision of its own
         self,
         *,
         trusted_origins: Iterable[str] = (),
@@ -65,14 +90,16 @@ class HttpFetcher(Closing):
         tls: ssl.SSLContext | None = None,
         timeout: float = TIMEOUT,
         max_size: int = MAX_SIZE,
+        politeness: Politeness = Politeness(),
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         destinations = Destinations(trusted_origins=trusted_origins, allowed_networks=allowed_networks)
         self._credentials = {read_origin(place): _read_headers(given) for place, given in (credentials or {}).items()}
         self._trusted = destinations.trusted_origins
+        self._paces = Paces(politeness.gap, at_once=politeness.per_host)
         self._owned = transport is None
         self._transport = transport or GuardedTransport(destinations, proxy, tls)
-        self._retrieval = Retrieval(self._transport, destinations, timeout, max_size)
+        self._retrieval = Retrieval(self._transport, destinations, timeout, max_size, self._paces)
 
     def __repr__(self) -> str:
         return f"HttpFetcher(trusted_origins={sorted(self._trusted)})"
@@ -93,6 +120,7 @@ class HttpFetcher(Closing):
 
     def close(self) -> None:
         """Close the connections, if they are our own."""
+        self._paces.end()
         if self._owned:
             self._transport.close()
 
