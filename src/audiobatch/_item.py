@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 from attrs import evolve, frozen
 
+from audiobatch._ids import new_id
 from audiobatch.errors import AudiobatchError, NotAttempted
 from audiobatch.metainfo import InfoHashes, Torrent
-from audiobatch.models import Download, DownloadFailure, DownloadRequest, Outcome, Stage
+from audiobatch.models import Download, DownloadFailure, DownloadRequest, DownloadStatus, Outcome, Stage
 
 
 @frozen
@@ -28,6 +30,18 @@ class Item:
     def is_same_torrent(self, other: Item) -> bool:
         """Tell whether both, with their torrents at hand, are of one torrent."""
         return self.info_hashes.matches(other.info_hashes)
+
+    def new_record(self, client: str, status: DownloadStatus) -> Download:
+        """Make a record of it, with its torrent."""
+        return Download(
+            id=new_id(),
+            request=self.request,
+            info_hashes=self.info_hashes,
+            client=client,
+            status=status,
+            created_at=datetime.now(UTC),
+            torrent=self.torrent,
+        )
 
     def succeeded(self, record: Download, *, already_present: bool) -> Download:
         """Report that it is in the client; the torrent's bytes stay with the record."""

