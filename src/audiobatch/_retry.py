@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Event
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    retry_if_result,
-    stop_after_attempt,
-    stop_when_event_set,
-)
-from tenacity.nap import sleep_using_event
 
 from audiobatch.errors import AudiobatchError, ConfigurationError
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 _T = TypeVar("_T")
 
@@ -63,6 +57,16 @@ class RetryPolicy:
         Raises:
             AudiobatchError: What the last call raised.
         """
+        # Imported when it is needed, for it takes long, and an application starts without it.
+        from tenacity import (  # noqa: PLC0415
+            Retrying,
+            retry_if_exception,
+            retry_if_result,
+            stop_after_attempt,
+            stop_when_event_set,
+        )
+        from tenacity.nap import sleep_using_event  # noqa: PLC0415
+
         return Retrying(
             stop=stop_after_attempt(self.attempts) | stop_when_event_set(stop),
             wait=self._seconds,

@@ -8,7 +8,6 @@ from itertools import islice
 from threading import Event
 from typing import Final, TypeAlias
 
-from audiobatch import wire
 from audiobatch._item import Item
 from audiobatch._pipeline import Pipeline
 from audiobatch._retry import RetryPolicy
@@ -35,8 +34,11 @@ MAX_BATCH_SIZE: Final = 50
 FETCH_RETRY: Final = RetryPolicy(attempts=3, wait=0.5, factor=2.0)
 """For a tracker that is down for the moment: once more after half a second, and one second later."""
 
-CONFIRM_RETRY: Final = RetryPolicy(attempts=3, wait=0.25, factor=8.0)
-"""For a torrent that does not show yet: once more after a quarter of a second, and two seconds later."""
+CONFIRM_RETRY: Final = RetryPolicy(attempts=7, wait=0.005, factor=3.2)
+"""For a torrent that does not show yet: six more looks within two and a half seconds, the first at once.
+
+qBittorrent shows one after a few milliseconds, and fifty after forty.
+"""
 
 _PAGE: Final = 50  # records that a recovery takes at once
 
@@ -186,6 +188,13 @@ class BatchDownloader:
 
 
 def _admit(index: int, request: GivenRequest) -> Item:
-    valid = request if isinstance(request, DownloadRequest) else wire.load_request(request)
+    valid = request if isinstance(request, DownloadRequest) else _read(request)
     # A magnet link holds all there is to fetch.
     return Item(index, valid, parse_magnet(valid.torrent_url) if is_magnet(valid.torrent_url) else None)
+
+
+def _read(request: Mapping[str, object]) -> DownloadRequest:
+    # Imported when it is needed, for it brings a converter that takes long to import.
+    from audiobatch import wire  # noqa: PLC0415
+
+    return wire.load_request(request)

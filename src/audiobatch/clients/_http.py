@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import httpx
@@ -11,6 +12,9 @@ import httpx
 from audiobatch._quiet import quiet
 from audiobatch._urls import origin
 from audiobatch.errors import ClientError, ClientUnavailable, ConfigurationError
+
+UploadedFile: TypeAlias = tuple[str, tuple[str, bytes, str]]
+"""A form field, with the file's name, content and media type."""
 
 
 def base_url(url: str) -> str:
@@ -48,14 +52,15 @@ class HttpConnection:
         self._timeout = timeout
         self._owned = http is None
         # Proxies and .netrc from the environment are for the internet, not for a client at home.
-        self._http = http or httpx.Client(trust_env=False)
+        # Certificates, which take long to load, only where they are needed: no redirect is followed.
+        self._http = http or httpx.Client(trust_env=False, verify=self._origin.startswith("https://"))
 
     def post(
         self,
         path: str,
         *,
         data: Mapping[str, str] | None = None,
-        files: Mapping[str, tuple[str, bytes, str]] | None = None,
+        files: Sequence[UploadedFile] = (),
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """Send one request and return the whole answer, whatever its status below 500.
@@ -70,7 +75,7 @@ class HttpConnection:
                 response = self._http.post(
                     f"{self._api}/{path}",
                     data=data,
-                    files=files,
+                    files=files or None,
                     headers=headers,
                     timeout=self._timeout,
                     follow_redirects=False,
