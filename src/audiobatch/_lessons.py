@@ -11,14 +11,24 @@ from audiobatch.models import DownloadFailure, Outcome
 class Lessons:
     """Trackers that ask to be left alone, torrents that were not taken, records that were just confirmed.
 
-    The first of these is asked and told by several threads.
+    What comes of fetches is told by several threads.
     """
 
     def __init__(self) -> None:
         self._wishes: dict[str, RateLimited] = {}
         self._failures: list[tuple[Item, DownloadFailure]] = []
+        self._fetched: dict[int, Item] = {}
         self.confirmed: set[str] = set()
         """The ids of the records of what this batch itself has seen in the client."""
+
+    def note_torrent(self, item: Item) -> None:
+        """Note that an item's torrent was fetched, and is now at hand."""
+        self._fetched[item.index] = item
+
+    @property
+    def fetched_for_nothing(self) -> list[Item]:
+        """Those whose torrent was fetched, and which have had no outcome."""
+        return [self._fetched[index] for index in sorted(self._fetched)]
 
     def note_fetch(self, url: str, error: AudiobatchError) -> None:
         """Note what came of a fetch, if it was the wish to be left alone."""
@@ -31,6 +41,7 @@ class Lessons:
 
     def note_outcome(self, item: Item, outcome: Outcome) -> None:
         """Note what came of submitting an item."""
+        self._fetched.pop(item.index, None)
         if isinstance(outcome, DownloadFailure):
             self._failures.append((item, outcome))
         else:

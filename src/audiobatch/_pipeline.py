@@ -20,10 +20,12 @@ from audiobatch._settle import closed
 from audiobatch._submission import submit_group
 from audiobatch.errors import AudiobatchError
 from audiobatch.metainfo import Torrent
-from audiobatch.models import Download, Outcome, Stage
+from audiobatch.models import Download, DownloadStatus, Outcome, Stage
 from audiobatch.protocols import Repository, TorrentFetcher
 
 _log = logging.getLogger("audiobatch")
+
+_FURTHEST = 64  # torrents that may be fetched ahead of the client, once it has shown that it takes them
 
 
 @frozen(kw_only=True)
@@ -55,7 +57,8 @@ class Pipeline:
         ended = Event()
         obtain = partial(self._obtain, is_over=lambda: stop.is_set() or ended.is_set(), stop=stop, lessons=lessons)
         with (
-            closing(look_ahead(obtain, remaining, workers=self.max_concurrent_fetches)) as groups,
+            self._keeping_what_was_fetched(lessons),
+            closing(look_ahead(obtain, remaining, workers=self.max_concurrent_fetches, furthest=_FURTHEST)) as groups,
             _setting_at_the_end(ended),
         ):
             for group in groups:
@@ -85,6 +88,22 @@ class Pipeline:
     def _submit_group(self, items: Sequence[Item], stop: Event, lessons: Lessons) -> Iterator[Outcome]:
         if items:
             yield from submit_group(items, client=self.client, repository=self.repository, lessons=lessons, stop=stop)
+
+    @contextmanager
+    def _keeping_what_was_fetched(self, lessons: Lessons) -> Iterator[None]:
+        """Write down what was fetched and came to nothing, as a batch that ends early leaves it.
+
+        A tracker counts each fetch; from the record, the next batch needs none.
+        """
+        try:
+            yield
+        finally:
+            left = [item.new_record(self.client.name, DownloadStatus.FAILED) for item in lessons.fetched_for_nothing]
+            try:
+                if left:
+                    self.repository.reserve(left)
+            except AudiobatchError as error:
+                _log.warning("%d torrents that were fetched will have to be fetched again: %s", len(left), error)
 
     def _look_up(self, items: Sequence[Item], stop: Event) -> tuple[list[Outcome], list[Item]]:
         """Find what is known by its URL: no tracker is asked for what is in the client, or still on record.
@@ -138,10 +157,12 @@ class Pipeline:
             return not_attempted(wish)
         try:
             with while_wanted(is_over):
-                return self.fetch_retry.call(lambda: self.fetcher.fetch(item.request), stop=stop)
+                torrent = self.fetch_retry.call(lambda: self.fetcher.fetch(item.request), stop=stop)
         except AudiobatchError as error:
             lessons.note_fetch(url, error)
             return error
+        lessons.note_torrent(evolve(item, torrent=torrent))
+        return torrent
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from threading import Event, Lock
 
@@ -12,7 +12,7 @@ from audiobatch._retry import RetryPolicy
 from audiobatch.errors import AudiobatchError
 from audiobatch.metainfo import InfoHashes, Torrent
 from audiobatch.models import AddOptions
-from audiobatch.protocols import SupportsCheck, TorrentClient
+from audiobatch.protocols import SupportsBulkAdd, SupportsCheck, TorrentClient
 
 
 @frozen
@@ -46,6 +46,21 @@ class SerialClient:
             except AudiobatchError as error:
                 return error
         return None
+
+    def add_all(self, torrents: Sequence[Torrent], options: AddOptions) -> AudiobatchError | None:
+        """Hand over several torrents at once, if `takes_many`. Return what the client raised, or None."""
+        assert isinstance(self._client, SupportsBulkAdd)
+        with self._turn:
+            try:
+                self._client.add_all(torrents, options)
+            except AudiobatchError as error:
+                return error
+        return None
+
+    @property
+    def takes_many(self) -> bool:
+        """Several torrents can be handed over at once."""
+        return isinstance(self._client, SupportsBulkAdd)
 
     def look_up(self, info_hashes: Collection[InfoHashes], stop: Event) -> AbstractSet[InfoHashes]:
         """Return those that the client has."""

@@ -22,7 +22,7 @@ _NOT_DONE = (Unsupported, ClientAuthError)
 
 
 def verdict(
-    answer: AudiobatchError | None, *, seen: bool | None, unclear: bool = False, owed: bool = False
+    answer: AudiobatchError | None, *, seen: bool | None, unclear: bool = False, sent_before: bool = False
 ) -> AudiobatchError | None:
     """Say why an item that was submitted failed, or None if it succeeded.
 
@@ -30,13 +30,14 @@ def verdict(
         answer: What the last add raised; None if the client accepted it.
         seen: Whether a lookup after the add showed the torrent; None if none could tell.
         unclear: This batch has sent it before, and nothing clear was heard of that.
-        owed: An earlier batch has left its record open: it may have sent it, too.
+        sent_before: This was not the first time: this batch has sent it together with others, or an
+            earlier one has left its record open.
     """
     if seen:
         return None
     if isinstance(answer, TorrentRejected) and seen is False and not unclear:
         return answer
-    if isinstance(answer, _NOT_DONE) and not unclear and not owed:
+    if isinstance(answer, _NOT_DONE) and not unclear and not sent_before:
         return answer
     said = "the torrent client accepted it" if answer is None else f"the add was not confirmed ({answer})"
     shown = "does not show it" if seen is False else "cannot be asked whether it is there"

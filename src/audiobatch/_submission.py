@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from threading import Event
 
 from attrs import evolve, mutable
@@ -15,12 +13,21 @@ from audiobatch._item import STOPPED, BatchEnded, Item, not_attempted
 from audiobatch._lessons import Lessons
 from audiobatch._serial import SerialClient
 from audiobatch._settle import closed, is_unclear, verdict, was_done
-from audiobatch.errors import AudiobatchError, ClientAuthError, NotAdded, TorrentRejected, Unconfirmed
+from audiobatch.errors import (
+    AudiobatchError,
+    ClientAuthError,
+    NotAdded,
+    TorrentRejected,
+    Unconfirmed,
+    Unsupported,
+)
+from audiobatch.metainfo import TorrentFile
 from audiobatch.models import Download, DownloadStatus, Outcome, Stage
 from audiobatch.protocols import Repository
 
 _log = logging.getLogger("audiobatch")
 _MAX_SENDS = 2
+_MAX_TOGETHER = 16 * 1024 * 1024  # bytes of torrents in one request: qBittorrent reads 64 MiB, many a proxy less
 
 
 @mutable
@@ -32,8 +39,9 @@ class _Entry:
         record: What is on record for it.
         before: The record as an earlier batch has left it, if there was one.
         present: The client had the torrent before anything was sent.
-        unclear: It was sent once, and nothing clear was heard of that.
+        unclear: It was sent before, and nothing clear was heard of that.
         sends: How often it was handed over.
+        in_company: The last time, it was to go together with others.
         answer: What the last add raised; None if the client accepted it.
         seen: Whether it was seen in the client after that; None if no lookup could tell.
     """
@@ -44,6 +52,7 @@ class _Entry:
     present: bool
     unclear: bool = False
     sends: int = 0
+    in_company: bool = False
     answer: AudiobatchError | None = None
     seen: bool | None = None
 
@@ -54,8 +63,8 @@ class _Entry:
             return None
         if not self.sends:
             return STOPPED
-        owed = self.before is not None and self.before.status is DownloadStatus.RESERVED
-        return verdict(self.answer, seen=self.seen, unclear=self.unclear, owed=owed)
+        left_open = self.before is not None and self.before.status is DownloadStatus.RESERVED
+        return verdict(self.answer, seen=self.seen, unclear=self.unclear, sent_before=left_open or self.sends > 1)
 
     @property
     def has_outcome(self) -> bool:
@@ -65,7 +74,13 @@ class _Entry:
     @property
     def already_present(self) -> bool:
         """It came into the client before this batch brought it there, as far as can be told."""
-        return self.present or (self.sends == 1 and isinstance(self.answer, NotAdded | TorrentRejected))
+        refused = isinstance(self.answer, NotAdded | TorrentRejected) and not self.in_company
+        return self.present or (self.sends == 1 and refused)
+
+    @property
+    def goes_alone(self) -> bool:
+        """It was handed over before, and with the others it did not go well."""
+        return self.in_company or self.sends > 0
 
     def outcome(self) -> Outcome:
         """Report what became of it."""
@@ -123,19 +138,7 @@ def _reserve(
         An entry for each record; and the items that have to wait for one of these, being of
         the same torrent, or sharing its record as two links do that name a hash of a hybrid each.
     """
-    now = datetime.now(UTC)
-    new = [
-        Download(
-            id=str(uuid.uuid4()),
-            request=item.request,
-            info_hashes=item.info_hashes,
-            client=client,
-            status=DownloadStatus.RESERVED,
-            created_at=now,
-            torrent=item.torrent,
-        )
-        for item, _ in items
-    ]
+    new = [item.new_record(client, DownloadStatus.RESERVED) for item, _ in items]
     entries: list[_Entry] = []
     later: list[Item] = []
     taken_up: list[Download] = []
@@ -157,18 +160,22 @@ def _reserve(
 
 
 def _submit(entries: Sequence[_Entry], client: SerialClient, stop: Event) -> BatchEnded | None:
-    """Hand over what is absent, one by one, and look it up; say why if the batch has to end."""
+    """Hand over what is absent, and look it up; say why if the batch has to end."""
     waiting = deque(entries)
     end = None
     while waiting and end is None:
         sent, end = _send(waiting, client, stop)
         if sent:
             end = _confirm(sent, client, stop) or end
-        for entry in sent:
-            # Only a lookup that shows absence allows to send again what had no clear answer.
-            if entry.seen is False and is_unclear(entry.answer) and entry.sends < _MAX_SENDS:
-                entry.unclear = True
-                waiting.appendleft(entry)
+        # Only a lookup that shows absence allows to send again what had no clear answer, or shared one with others.
+        again = [
+            entry
+            for entry in sent
+            if entry.seen is False and entry.sends < _MAX_SENDS and (entry.in_company or is_unclear(entry.answer))
+        ]
+        for entry in again:
+            entry.unclear = is_unclear(entry.answer)
+        waiting.extendleft(reversed(again))
     return end
 
 
@@ -178,16 +185,51 @@ def _send(waiting: deque[_Entry], client: SerialClient, stop: Event) -> tuple[li
     while waiting:
         if stop.is_set():
             return sent, BatchEnded(STOPPED, Stage.SUBMIT)
-        entry = waiting.popleft()
-        assert entry.item.torrent is not None
-        entry.answer = client.add(entry.item.torrent, entry.item.request.options)
-        entry.sends += 1
-        sent.append(entry)
-        if isinstance(entry.answer, ClientAuthError):
-            return sent, BatchEnded(not_attempted(entry.answer), Stage.SUBMIT)
-        if is_unclear(entry.answer):
+        together = _take_together(waiting) if client.takes_many else [waiting.popleft()]
+        answer = _hand_over(together, client)
+        sent.extend(together)
+        if isinstance(answer, ClientAuthError):
+            return sent, BatchEnded(not_attempted(answer), Stage.SUBMIT)
+        if is_unclear(answer):
             break
     return sent, None
+
+
+def _take_together(waiting: deque[_Entry]) -> list[_Entry]:
+    """Take from the waiting those that can go in one request with the first."""
+    first = waiting.popleft()
+    if first.goes_alone:
+        return [first]
+    options = first.item.request.options
+    together, size, rest = [first], _size(first), list(waiting)
+    waiting.clear()
+    for entry in rest:
+        if entry.goes_alone or entry.item.request.options != options or size + _size(entry) > _MAX_TOGETHER:
+            waiting.append(entry)
+        else:
+            together.append(entry)
+            size += _size(entry)
+    return together
+
+
+def _size(entry: _Entry) -> int:
+    torrent = entry.item.torrent
+    return len(torrent.content) if isinstance(torrent, TorrentFile) else 0
+
+
+def _hand_over(entries: Sequence[_Entry], client: SerialClient) -> AudiobatchError | None:
+    torrents = [entry.item.torrent for entry in entries if entry.item.torrent is not None]
+    options = entries[0].item.request.options
+    several = len(entries) > 1
+    answer = client.add_all(torrents, options) if several else client.add(torrents[0], options)
+    if several and isinstance(answer, TorrentRejected):
+        # It does not say of whom.
+        answer = NotAdded(f"the client did not take the request with {len(entries)} torrents: {answer}")
+    for entry in entries:
+        entry.answer, entry.in_company = answer, several
+        # Where nothing was sent because of one of them, the others are still to have their turn.
+        entry.sends += not (several and isinstance(answer, Unsupported))
+    return answer
 
 
 def _confirm(sent: Sequence[_Entry], client: SerialClient, stop: Event) -> BatchEnded | None:

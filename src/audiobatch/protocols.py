@@ -141,6 +141,24 @@ class SupportsCheck(Protocol):
 
 
 @runtime_checkable
+class SupportsBulkAdd(Protocol):
+    """A client that takes several torrents in one request."""
+
+    def add_all(self, torrents: Sequence[Torrent], options: AddOptions, /) -> None:
+        """Hand over several torrents, all with the same options, in a single attempt; see `TorrentClient.add`.
+
+        To return means that the client has taken the request; which of them it accepted does
+        not matter: all are looked up, and each that is not there is handed over once more, alone.
+
+        Raises:
+            Unsupported: The client cannot do what the options ask for; nothing was sent.
+            ClientAuthError: The client refuses the login; nothing was added.
+            ClientError: Anything else; any of them may be there.
+        """
+        ...
+
+
+@runtime_checkable
 class SupportsAccepts(Protocol):
     """A fetcher that knows which URLs are its own; see `audiobatch.fetchers.choice.FirstAccepting`."""
 

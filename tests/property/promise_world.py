@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from itertools import cycle
 from threading import Event, Lock
 from typing import Any, Final, TypeVar
 
@@ -64,10 +64,12 @@ ANSWERS: Final[dict[str, type[e.AudiobatchError]]] = {
     "error-applied": e.ClientError,
     "refuse": e.TorrentRejected,
     "refuse-applied": e.TorrentRejected,
+    "duplicate": e.NotAdded,
     "unsupported": e.Unsupported,
     "auth": e.ClientAuthError,
 }
 ADDS: Final = ("accept", "accept", "lose", *ANSWERS)
+ALL_ADDS: Final = ("accept", "accept", "unclear", "error-applied", "refuse", "duplicate", "unsupported", "auth")
 LOOKS: Final = (None, None, e.ClientUnavailable, e.ClientError)
 FETCHES: Final = (None, None, e.FetchUnavailable, e.FetchDenied, e.RateLimited)
 
@@ -82,6 +84,8 @@ class Plan:
 
     Attributes:
         adds: How the client answers an add.
+        together: The client takes several in one request, too.
+        all_adds: How it answers such a request, and which of the torrents it takes, over and over.
         looks: What it raises when it is asked what it has.
         hide: For how many lookups it does not show what it has just taken.
         fetches: What the fetcher raises.
@@ -94,6 +98,8 @@ class Plan:
     """
 
     adds: Sequence[str] = ()
+    together: bool = False
+    all_adds: Sequence[tuple[str, Sequence[bool]]] = ()
     looks: Sequence[type[e.AudiobatchError] | None] = ()
     hide: int = 0
     fetches: Sequence[type[e.AudiobatchError] | None] = ()
@@ -113,6 +119,10 @@ def rarely(quiet: _T, trouble: st.SearchStrategy[_T]) -> st.SearchStrategy[_T]:
 PLANS: Final = st.builds(
     Plan,
     adds=st.lists(st.sampled_from(ADDS), max_size=5),
+    together=st.booleans(),
+    all_adds=st.lists(
+        st.tuples(st.sampled_from(ALL_ADDS), st.lists(st.booleans(), min_size=1, max_size=4)), max_size=3
+    ),
     looks=rarely([], st.lists(st.sampled_from(LOOKS), max_size=5)),
     hide=st.sampled_from([0, 0, 1, 3, 4, 9]),
     fetches=rarely([], st.lists(st.sampled_from(FETCHES), max_size=4)),
@@ -123,37 +133,6 @@ PLANS: Final = st.builds(
     workers=st.integers(1, 4),
     ahead=st.booleans(),
 )
-
-
-class Inline(Executor):
-    """Runs everything in the caller's thread, at once or when its result is wanted, so that each run is the same."""
-
-    def __init__(self, *, ahead: bool) -> None:
-        self._ahead = ahead
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Take a call."""
-        due = _Due(lambda: fn(*args, **kwargs))
-        if self._ahead:
-            due.work()
-        return due
-
-
-class _Due(Future[Any]):
-    def __init__(self, call: Callable[[], Any]) -> None:
-        super().__init__()
-        self._call = call
-
-    def work(self) -> None:
-        try:
-            self.set_result(self._call())
-        except BaseException as error:  # noqa: BLE001  # as an executor does
-            self.set_exception(error)
-
-    def result(self, timeout: float | None = None) -> Any:
-        if not self.done():
-            self.work()
-        return super().result(timeout)
 
 
 @mutable(eq=False)
@@ -167,6 +146,8 @@ class World:
         absent: What the last lookup did not show, and was not handed over since.
         sent: In this run, what was handed over, and whether it was plainly refused.
         added: In this run, what came into the client by that.
+        answered: In this run, what was handed over with others, and this was clearly answered.
+        doubtful: In this run, what the client has answered to be there already, or so it seems.
         fetched: In this run, how often a URL was asked for.
         known: When this run began, URLs whose record was in the client for all to see.
         recovering: No tracker is to be asked.
@@ -179,6 +160,8 @@ class World:
     absent: set[InfoHashes] = field(factory=set)
     sent: list[tuple[InfoHashes, bool]] = field(factory=list)
     added: list[InfoHashes] = field(factory=list)
+    answered: list[InfoHashes] = field(factory=list)
+    doubtful: list[InfoHashes] = field(factory=list)
     fetched: Counter[str] = field(factory=Counter)
     known: set[str] = field(factory=set)
     recovering: bool = False
@@ -192,8 +175,9 @@ class World:
     def begin(self, plan: Plan, *, recovering: bool) -> None:
         """Start a run that goes by this plan."""
         self._plan, self._calls, self._dead, self.recovering, self.stop = plan, 0, False, recovering, Event()
-        self._queues = {name: list(getattr(plan, name)) for name in ("adds", "looks", "fetches", "storage")}
+        self._queues = {name: list(getattr(plan, name)) for name in ("adds", "all_adds", "looks", "fetches", "storage")}
         self.sent, self.added, self.fetched = [], [], Counter()
+        self.answered, self.doubtful = [], []
         shown = [hashes for hashes, hidden in self.torrents.items() if not hidden]
         records = self.storage.find(list(LEADS_TO), client=self.name).items()
         self.known = {url for url, record in records if any(record.info_hashes.matches(one) for one in shown)}
@@ -258,23 +242,58 @@ class World:
     def add(self, torrent: Torrent, _: AddOptions, /) -> None:
         """Do with a torrent what is planned; its record must be there, and the last lookup must have missed it."""
         hashes = torrent.info_hashes
+        self._expect([torrent])
+        with self._turn, self._call("adds") as planned:
+            # A client that has said that it takes torrents, and has taken this one, does not call it a bad one.
+            taken = self.has(hashes) and self.has(hashes, self.answered)
+            answer = "duplicate" if planned == "refuse" and taken else planned
+            self._hand_over(hashes, refused=answer in ("refuse", "refuse-applied", "unsupported"))
+            if answer in (None, "accept", "unclear-applied", "error-applied", "refuse-applied"):
+                self._take(hashes)
+            if answer == "refuse-applied":
+                # Such a refusal speaks of a duplicate, which the client shows.
+                self.torrents |= {one: 0 for one in self.torrents if one.matches(hashes)}
+            if answer in ("refuse", "refuse-applied", "duplicate"):
+                self.doubtful.append(hashes)
+            if error := ANSWERS.get(answer):
+                raise error(answer)
+
+    def add_all(self, torrents: Sequence[Torrent], _: AddOptions, /) -> None:
+        """Do with several torrents what is planned, as with one."""
+        assert len(torrents) > 1, "one alone is added"
+        self._expect(torrents)
+        with self._turn, self._call("all_adds") as planned:
+            answer, taken = planned or ("accept", [True])
+            for torrent, is_taken in zip(torrents, cycle(taken)):
+                hashes = torrent.info_hashes
+                if answer != "unsupported":
+                    self._hand_over(hashes, refused=False)
+                if is_taken and answer not in ("unsupported", "auth"):
+                    self._take(hashes)
+                if answer in ("accept", "refuse", "duplicate"):
+                    self.answered.append(hashes)
+            if error := ANSWERS.get(answer):
+                raise error(answer)
+
+    def _expect(self, torrents: Sequence[Torrent]) -> None:
+        """Check that this is the moment to hand them over."""
         assert not self.stop.is_set(), "handed over after the stop"
-        assert hashes in self.absent, "handed over without a lookup that shows its absence"
-        with self._turn, self._call("adds") as answer:
+        for number, torrent in enumerate(torrents):
+            hashes = torrent.info_hashes
+            assert hashes in self.absent, "handed over without a lookup that shows its absence"
+            assert not self.has(hashes, [other.info_hashes for other in torrents[:number]]), "twice in one request"
             keys = [key for key in (hashes.v1, hashes.v2) if key]
             records = self.storage.find(keys, client=self.name).values()
             assert any(it.torrent == torrent and it.status is DownloadStatus.RESERVED for it in records), "no record"
-            self.absent = {one for one in self.absent if not one.matches(hashes)}
-            self.sent.append((hashes, answer in ("refuse", "refuse-applied", "unsupported")))
-            if answer in (None, "accept", "unclear-applied", "error-applied", "refuse-applied"):
-                if not self.has(hashes):
-                    self.torrents[hashes] = self._plan.hide
-                    self.added.append(hashes)
-                if answer == "refuse-applied":
-                    # Such a refusal speaks of a duplicate, which the client shows.
-                    self.torrents |= {one: 0 for one in self.torrents if one.matches(hashes)}
-            if error := ANSWERS.get(answer):
-                raise error(answer)
+
+    def _hand_over(self, hashes: InfoHashes, *, refused: bool) -> None:
+        self.absent = {one for one in self.absent if not one.matches(hashes)}
+        self.sent.append((hashes, refused))
+
+    def _take(self, hashes: InfoHashes) -> None:
+        if not self.has(hashes):
+            self.torrents[hashes] = self._plan.hide
+            self.added.append(hashes)
 
     def find(self, keys: Collection[str], /, *, client: str) -> Mapping[str, Download]:
         """Find, or fail."""
@@ -298,3 +317,23 @@ class World:
             if fails:
                 raise e.RepositoryUnavailable("the disk is full")
             return call()
+
+
+class OneByOne:
+    """The client of a world without the request that takes several."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.name = world.name
+
+    def check(self) -> None:
+        """Answer, or fail."""
+        self._world.check()
+
+    def add(self, torrent: Torrent, options: AddOptions, /) -> None:
+        """Do with a torrent what is planned."""
+        self._world.add(torrent, options)
+
+    def status(self, info_hashes: Collection[InfoHashes], /) -> Mapping[InfoHashes, TorrentStatus]:
+        """Tell what is there and not hidden."""
+        return self._world.status(info_hashes)

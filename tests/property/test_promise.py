@@ -25,8 +25,9 @@ from audiobatch.models import Outcome
 from audiobatch.protocols import Repository
 from audiobatch.repositories import sqlite
 from audiobatch.repositories.memory import MemoryRepository
-from property.promise_world import BOOKS, GIVEN, LEADS_TO, NAMES, PLANS, Crash, Inline, Plan, World
+from property.promise_world import BOOKS, GIVEN, LEADS_TO, NAMES, PLANS, Crash, OneByOne, Plan, World
 from support.fakes import AT_ONCE
+from support.inline import Inline
 
 steps: Final[Counter[str]] = Counter()
 """How many steps each machine has made."""
@@ -39,7 +40,8 @@ class Promise(RuleBasedStateMachine):
 
     1.  There is one outcome for each index, in order, and it gives the request back as it came.
     2.  A success is in the client under the reported info-hashes, and these are of the book behind the URL.
-        One that was not ``already_present`` was handed over in this run.
+        One that was not ``already_present`` was handed over in this run; one that was had been there before, or the
+        client has refused it as if it had been, or another item of the same run brought it there.
     3.  A failure other than ``unconfirmed`` is not in the client; or it was before the run (the report of a client that
         cannot be asked cannot tell); or another item of the same run asked for it too, and says so.
     4.  ``unconfirmed`` was handed over in this run, and unless a twin knows better its record waits for a recovery.
@@ -47,7 +49,8 @@ class Promise(RuleBasedStateMachine):
     Of every run, also one that crashes, is stopped, or is left early:
 
     5.  What goes to the client is on record, reserved, with this very torrent; a lookup has just shown that the client
-        does not have it; it was not handed over since; the run was not told to stop; no item costs more than two adds.
+        does not have it; it was not handed over since; the run was not told to stop; no item costs more than two adds,
+        be it alone or together with others; what goes together is of different torrents.
     6.  A torrent that is on record is not fetched, nor is one whose URL leads to what the client shows. No URL is
         asked more often than the policy says. A recovery asks no tracker at all.
     7.  The client gets one call at a time.
@@ -82,10 +85,10 @@ class Promise(RuleBasedStateMachine):
     def records(self) -> list[Download]:
         """Return all records, oldest first."""
 
-    def boot(self, workers: int = 4) -> None:
+    def boot(self, workers: int = 4, *, together: bool = False) -> None:
         """Start the program."""
         self.downloader = BatchDownloader(
-            client=self.world,
+            client=self.world if together else OneByOne(self.world),
             fetcher=self.world,
             repository=self.world,
             max_concurrent_fetches=workers,
@@ -99,11 +102,11 @@ class Promise(RuleBasedStateMachine):
         given = [GIVEN[name] for name in names]
         self.run(given, plan, lambda: self.downloader.run(given, stop=self.world.stop).outcomes)
 
-    @rule(names=NAMES)
-    def run_a_batch_in_peace(self, names: list[str]) -> None:
+    @rule(names=NAMES, together=st.booleans())
+    def run_a_batch_in_peace(self, names: list[str], *, together: bool = False) -> None:
         """Run a batch in which nothing goes wrong."""
         given = [GIVEN[name] for name in names]
-        self.run(given, Plan(), lambda: self.downloader.run(given).outcomes)
+        self.run(given, Plan(together=together), lambda: self.downloader.run(given).outcomes)
 
     @rule(names=NAMES, plan=PLANS, taken=st.integers(0, 7))
     def leave_a_batch_early(self, names: list[str], plan: Plan, taken: int) -> None:
@@ -124,13 +127,16 @@ class Promise(RuleBasedStateMachine):
         given = [record.request for record in self.records() if owed(record)]
         self.run(given, plan, lambda: self.downloader.recover(stop=self.world.stop).outcomes, recovering=True)
 
-    @rule()
-    def recover(self) -> None:
+    @rule(together=st.booleans())
+    def recover(self, *, together: bool = False) -> None:
         """Recover in peace: everything is settled."""
         before = [record for record in self.records() if owed(record)]
         self.world.torrents = dict.fromkeys(self.world.torrents, 0)
         outcomes = self.run(
-            [record.request for record in before], Plan(), lambda: self.downloader.recover().outcomes, recovering=True
+            [record.request for record in before],
+            Plan(together=together),
+            lambda: self.downloader.recover().outcomes,
+            recovering=True,
         )
         assert outcomes is not None
         assert all(isinstance(outcome, Download) for outcome in outcomes)
@@ -189,7 +195,7 @@ class Promise(RuleBasedStateMachine):
     ) -> Sequence[Outcome] | None:
         """Do a run, and check it; return its outcomes if it comes to an end."""
         before, records = set(self.world.torrents), self.records()
-        self.boot(plan.workers)
+        self.boot(plan.workers, together=plan.together)
         self.world.begin(plan, recovering=recovering)
         outcomes = None
         with patch("audiobatch._lookahead.ThreadPoolExecutor", lambda *_, **__: Inline(ahead=plan.ahead)):
@@ -252,6 +258,8 @@ class Promise(RuleBasedStateMachine):
             assert reported.matches(target) or reported.matches(whole)
             assert (reported.v1 in (None, whole.v1), reported.v2 in (None, whole.v2)) == (True, True)
             assert outcome.already_present or handed_over
+            there = self.world.has(whole, [*before, *self.world.doubtful])
+            assert there or twins or not outcome.already_present or not complete
             assert outcome.torrent is None
         elif outcome.code is FailureCode.UNCONFIRMED:
             assert handed_over

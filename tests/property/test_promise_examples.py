@@ -77,3 +77,24 @@ def test_the_reported_info_hash_is_one_that_the_client_has(machine: MemoryPromis
     machine.run_a_batch_in_peace(["magnet 2 v1", "magnet 2 v2"])
     machine.the_user_removes_a_torrent(0)
     machine.run_a_batch_in_peace(["magnet 2 whole"])
+
+
+@pytest.mark.parametrize("first", ["accept", "refuse", "duplicate", "unclear"])
+@pytest.mark.parametrize("second", ["accept", "auth", "refuse", "duplicate", "unsupported"])
+def test_what_came_with_others_and_does_not_show_is_not_denied(machine: MemoryPromise, first: str, second: str) -> None:
+    """Whatever the answers: the request with both had brought them in."""
+    plan = Plan(together=True, all_adds=[(first, [True])], adds=[second] * 2, hide=9)
+    machine.run_a_batch(["tracker 0", "tracker 1"], plan)
+
+
+def test_in_a_recovery_a_login_that_is_refused_for_several_leaves_them_open(machine: MemoryPromise) -> None:
+    """The earlier batch may have brought them there."""
+    machine.run_a_batch(["tracker 0", "tracker 1"], Plan(adds=["lose"] * 4))
+    machine.recover_in_trouble(Plan(together=True, all_adds=[("auth", [False])]))
+
+
+def test_the_rest_of_several_that_were_sent_is_open_after_a_stop(machine: MemoryPromise) -> None:
+    """One in two came in, and the others have not been sent alone yet."""
+    names = [f"tracker {number}" for number in range(4)]
+    for stop_at in range(1, 16):
+        machine.run_a_batch(names, Plan(together=True, all_adds=[("refuse", [True, False])], stop_at=stop_at))

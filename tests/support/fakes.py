@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from audiobatch import BatchResult, DownloadFailure, RetryPolicy
 from audiobatch.errors import AudiobatchError, TorrentNotFound
@@ -119,6 +119,41 @@ class FakeClient:
     def names(self, *known: str) -> list[str]:
         """Return which of the books of these names it has."""
         return [name for name in known if torrent(name).info_hashes in self.torrents]
+
+
+class FakeBulkClient(FakeClient):
+    """Takes several torrents in one request, too; such a call is noted as "add_all NAME NAME".
+
+    Attributes:
+        on_add_all: Called with the names before a request with several; what it returns is raised. If it
+            returns an error the torrents are not taken, unless their names are in `applied_anyway`.
+        left_out: Names that a request with several does not bring in although it is accepted.
+        options: Those of each request with several, in order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_add_all: Callable[[Sequence[str]], AudiobatchError | None] = lambda _: None
+        self.left_out: set[str] = set()
+        self.options: list[AddOptions] = []
+
+    def add_all(self, torrents: Sequence[Torrent], options: AddOptions, /) -> None:
+        """Take the torrents, or do what was ordered."""
+        names = [torrent.name for torrent in torrents]
+        self._enter(" ".join(["add_all", *names]))
+        self._busy.release()
+        self.options.append(options)
+        error = self.on_add_all(names)
+        for torrent in torrents:
+            taken = torrent.name in self.applied_anyway if error else torrent.name not in self.left_out
+            if taken:
+                self.torrents.setdefault(torrent.info_hashes, options)
+        if error is not None:
+            raise error
+
+    def times(self, name: str) -> int:
+        """Return how often the torrent of that name was handed over."""
+        return sum(call.startswith("add") and name in call.split()[1:] for call in self.calls)
 
 
 def codes(result: BatchResult) -> list[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
+import uuid
 from itertools import product
 
 import pytest
 
 from audiobatch import RetryPolicy
+from audiobatch._ids import new_id
 from audiobatch._lookahead import look_ahead
 from audiobatch._settle import is_unclear, verdict, was_done
 from audiobatch.errors import (
@@ -24,6 +27,7 @@ from audiobatch.errors import (
     Unconfirmed,
     Unsupported,
 )
+from support.waiting import wait_until
 
 ANSWERS = (
     None,
@@ -42,22 +46,23 @@ class TestVerdicts:
     @pytest.mark.parametrize("answer", ANSWERS)
     def test_what_was_seen_succeeded(self, answer: AudiobatchError | None) -> None:
         """Whatever the client had answered."""
-        assert verdict(answer, seen=True) is verdict(answer, seen=True, unclear=True, owed=True) is None
+        assert verdict(answer, seen=True) is verdict(answer, seen=True, unclear=True, sent_before=True) is None
 
     @pytest.mark.parametrize(
-        ("answer", "seen", "unclear", "owed"), list(product(ANSWERS, (False, None), (False, True), (False, True)))
+        ("answer", "seen", "unclear", "sent_before"),
+        list(product(ANSWERS, (False, None), (False, True), (False, True))),
     )
     def test_what_was_not_seen_failed(
         self,
         answer: AudiobatchError | None,
         seen: bool | None,  # noqa: FBT001
         unclear: bool,  # noqa: FBT001
-        owed: bool,  # noqa: FBT001
+        sent_before: bool,  # noqa: FBT001
     ) -> None:
         """With the client's own reason only where that is certain, else as unconfirmed."""
-        error = verdict(answer, seen=seen, unclear=unclear, owed=owed)
+        error = verdict(answer, seen=seen, unclear=unclear, sent_before=sent_before)
 
-        never_sent = not was_done(answer) and not unclear and not owed
+        never_sent = not was_done(answer) and not unclear and not sent_before
         certain = never_sent or (isinstance(answer, TorrentRejected) and seen is False and not unclear)
         assert (error is answer) == certain
         assert certain or isinstance(error, Unconfirmed)
@@ -128,30 +133,44 @@ class TestLookAhead:
     def test_everything_comes_once_and_in_order(self) -> None:
         """Whatever the number of workers."""
         for workers in (1, 3, 50):
-            groups = list(look_ahead(lambda number: number * 2, range(40), workers=workers))
+            groups = list(look_ahead(lambda number: number * 2, range(40), workers=workers, furthest=20))
             assert [pair for group in groups for pair in group] == [(number, number * 2) for number in range(40)]
-            assert all(1 <= len(group) <= workers for group in groups)
+            assert all(1 <= len(group) <= max(workers, 20) for group in groups)
 
     def test_nothing_to_do_is_done_at_once(self) -> None:
         """No items, no groups."""
-        assert list(look_ahead(lambda _: None, [], workers=2)) == []
+        assert list(look_ahead(lambda _: None, [], workers=2, furthest=2)) == []
 
     def test_it_does_not_run_further_ahead_than_it_may(self) -> None:
-        """While nobody takes results, as many are begun as there are workers, and no more."""
+        """While nobody takes results, as many are begun as there are workers; once a group was taken, a few more."""
         begun: list[int] = []
-        groups = look_ahead(begun.append, range(100), workers=4)
+        groups = look_ahead(begun.append, range(100), workers=4, furthest=10)
 
-        taken = len(next(groups))
-
-        assert len(begun) <= taken + 4
+        taken = 0
+        for further in (4, 10, 10):
+            taken += len(next(groups))
+            assert len(begun) <= taken + further
         groups.close()
-        assert len(begun) <= taken + 4
+        assert len(begun) <= taken + 10
+
+    def test_it_runs_further_ahead_once_the_results_are_taken(self) -> None:
+        """Then a group can hold more than there are workers."""
+        begun: list[int] = []
+        groups = look_ahead(begun.append, range(40), workers=4, furthest=10)
+
+        taken = 0
+        for further in (4, 10):
+            taken += len(next(groups))
+            wait_until(lambda: len(begun) == taken + further, "all that may be begun is")  # noqa: B023
+
+        assert len(next(groups)) > 4
+        groups.close()
 
     def test_as_many_run_at_once_as_there_are_workers(self) -> None:
         """Four that wait for each other meet."""
         meeting = threading.Barrier(4, timeout=20)
 
-        assert len([1 for _ in look_ahead(lambda _: meeting.wait(), range(4), workers=4)]) >= 1
+        assert len([1 for _ in look_ahead(lambda _: meeting.wait(), range(4), workers=4, furthest=4)]) >= 1
 
     def test_an_error_comes_in_its_turn(self) -> None:
         """Those before it are not lost."""
@@ -162,8 +181,24 @@ class TestLookAhead:
                 raise LookupError(message)
             return number
 
-        groups = look_ahead(fail_at_two, range(9), workers=1)
+        groups = look_ahead(fail_at_two, range(9), workers=1, furthest=1)
 
         assert [next(groups), next(groups)] == [[(0, 0)], [(1, 1)]]
         with pytest.raises(LookupError, match="two"):
             next(groups)
+
+
+class TestIds:
+    """The ids of records."""
+
+    def test_they_are_uuids_that_sort_by_time(self) -> None:
+        """Version and variant say so, and no two are equal."""
+        before = time.time_ns() // 1_000_000
+        ids = [uuid.UUID(new_id()) for _ in range(1000)]
+        after = time.time_ns() // 1_000_000
+
+        assert {(made.version, made.variant) for made in ids} == {(7, uuid.RFC_4122)}
+        assert len(set(ids)) == 1000
+        moments = [made.int >> 80 for made in ids]
+        assert moments == sorted(moments)
+        assert before <= moments[0] <= moments[-1] <= after

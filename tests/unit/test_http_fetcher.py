@@ -11,6 +11,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -31,7 +32,7 @@ from audiobatch.errors import (
     RateLimited,
     TorrentNotFound,
 )
-from audiobatch.fetchers.http import HttpFetcher
+from audiobatch.fetchers.http import HttpFetcher, Politeness
 from audiobatch.metainfo import MagnetLink, Torrent, TorrentFile, parse_magnet
 from audiobatch.models import DownloadRequest
 from audiobatch.protocols import TorrentFetcher
@@ -753,3 +754,49 @@ class TestTrouble:
             fetch_here(target if how == "given" else url)
 
         assert not any("s3cret" in str(member) for member in family(caught.value))
+
+
+class TestPoliteness:
+    """How hard a tracker is pressed."""
+
+    def test_so_many_at_once_and_no_more(self) -> None:
+        """Each host has its own number; who waits for a turn does not lose time for the fetch."""
+        meeting, most, now = threading.Barrier(2, timeout=PATIENCE), [0], threading.Semaphore(0)
+
+        def serve(exchange: Exchange) -> None:
+            now.release()
+            most[0] = max(most[0], now._value)
+            meeting.wait()
+            now.acquire()
+            exchange.send(200, BODY, Content_Length=str(len(BODY)))
+
+        polite = HttpFetcher(allowed_networks=LOOPBACK, politeness=Politeness(per_host=2))
+        with served(serve) as url, polite, ThreadPoolExecutor(8) as pool:
+            torrents = list(pool.map(lambda _: polite.fetch(request_for(url)), range(8)))
+
+        assert len(torrents) == 8
+        assert most == [2]
+
+    def test_a_gap_is_kept(self) -> None:
+        """However many threads there are, and counted by the host, not by the fetch."""
+        moments: list[float] = []
+
+        def serve(exchange: Exchange) -> None:
+            moments.append(time.monotonic())
+            if exchange.path == "/there":
+                exchange.send(200, BODY, Content_Length=str(len(BODY)))
+            else:
+                exchange.send(302, Location="/there", Content_Length="0")
+
+        slow = HttpFetcher(allowed_networks=LOOPBACK, politeness=Politeness(gap=0.1), timeout=0.3)
+        with served(serve) as url, slow, ThreadPoolExecutor(3) as pool:
+            list(pool.map(lambda _: slow.fetch(request_for(url)), range(3)))
+
+        assert len(moments) == 6
+        assert max(moments) - min(moments) >= 0.45
+
+    @pytest.mark.parametrize("given", [{"per_host": 0}, {"gap": -1}, {"gap": float("nan")}, {"gap": 1e9}])
+    def test_impossible_ones_are_refused(self, given: dict[str, float]) -> None:
+        """Nobody could ever ask, or all would wait for ever."""
+        with pytest.raises(ConfigurationError, match="per_host"):
+            Politeness(**given)  # type: ignore[arg-type]

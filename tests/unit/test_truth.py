@@ -237,6 +237,31 @@ class TestStoppingWisely:
         sent = sum(call.startswith("add") for call in client.calls)
         assert codes(result).count("unconfirmed") == sent
 
+    @pytest.mark.parametrize("how", ["the client dies", "it is stopped", "nobody listens any more"])
+    def test_what_was_fetched_for_nothing_is_kept(
+        self, downloader: BatchDownloader, client: FakeClient, fetcher: FakeFetcher, how: str
+    ) -> None:
+        """A batch that ends early has run ahead: the next one does not ask a tracker for the same again."""
+        stop = threading.Event()
+        requests = [request(f"book {number}") for number in range(20)]
+        if how == "the client dies":
+            client.on_add = lambda _: client.lookups.extend([ClientUnavailable("gone")] * 100)
+        elif how == "it is stopped":
+            client.on_add = lambda _: stop.set()
+        outcomes = downloader.stream(requests, stop=stop)
+        next(outcomes)
+        if how == "nobody listens any more":
+            outcomes.close()  # type: ignore[attr-defined]
+        else:
+            list(outcomes)
+        client.on_add = lambda _: None
+        client.lookups.clear()
+
+        result = downloader.run(requests)
+
+        assert codes(result) == ["ok"] * 20
+        assert len(fetcher.fetched) == len(set(fetcher.fetched)) == 20
+
     def test_a_login_that_is_refused_in_the_middle_ends_the_batch(
         self, client: FakeClient, fetcher: FakeFetcher, repository: MemoryRepository
     ) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
 
 from audiobatch._closing import Closing
 from audiobatch._urls import origin
-from audiobatch.clients._http import HttpConnection
+from audiobatch.clients._http import HttpConnection, UploadedFile
 from audiobatch.errors import (
     ClientAuthError,
     ClientError,
@@ -95,13 +95,21 @@ class QBittorrentClient(Closing):
             Unsupported: The category is not one that qBittorrent can make: it has a
                 backslash, or a slash at an end or next to another one.
         """
+        self.add_all([torrent], options)
+
+    def add_all(self, torrents: Sequence[Torrent], options: AddOptions, /) -> None:
+        """Hand over several torrents; see `SupportsBulkAdd.add_all`."""
         fields = _add_fields(options)
-        if isinstance(torrent, MagnetLink):
-            answer = self._call("torrents/add", data={**fields, "urls": torrent.uri})
-        else:
-            # A plain ASCII file name is the only one that every version reads.
-            file = (f"{torrent.info_hashes.primary}.torrent", torrent.content, "application/x-bittorrent")
-            answer = self._call("torrents/add", data=fields, files={"torrents": file})
+        links = [torrent.uri for torrent in torrents if isinstance(torrent, MagnetLink)]
+        if links:
+            fields["urls"] = "\n".join(links)
+        # A plain ASCII name is the only one that every version reads; of two of one name, it takes the last alone.
+        files = [
+            ("torrents", (f"{torrent.info_hashes.primary}.torrent", torrent.content, "application/x-bittorrent"))
+            for torrent in torrents
+            if not isinstance(torrent, MagnetLink)
+        ]
+        answer = self._call("torrents/add", data=fields, files=files)
         if answer.status_code == 415:
             raise TorrentRejected("qBittorrent does not accept it as a torrent file")
         # Before 5.2 the same is said with "Fails.".
@@ -140,7 +148,7 @@ class QBittorrentClient(Closing):
         path: str,
         *,
         data: Mapping[str, str] | None = None,
-        files: Mapping[str, tuple[str, bytes, str]] | None = None,
+        files: Sequence[UploadedFile] = (),
     ) -> httpx.Response:
         """Call the API within a session; open one if there is none, or a new one once if it has expired."""
         just_opened = self._open_session()
@@ -211,7 +219,7 @@ def _add_fields(options: AddOptions) -> dict[str, str]:
 def _rows(answer: httpx.Response) -> list[dict[str, Any]]:
     try:
         rows = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         rows = None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ClientUnavailable("qBittorrent gave a list of torrents that cannot be read")

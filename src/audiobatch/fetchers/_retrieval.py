@@ -173,7 +173,7 @@ class Retrieval:
         if self._paces is None:
             yield
             return
-        with self._paces.turn(hop.host) as waited:
+        with self._paces.turn(hop.raw_host.decode("ascii")) as waited:
             errand.deadline += waited
             yield
 

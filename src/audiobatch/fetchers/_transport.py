@@ -7,11 +7,12 @@ packages that guard httpx reach into its private parts, or are too young to lean
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from importlib import import_module
@@ -137,6 +138,8 @@ class _GuardedBackend(httpcore.NetworkBackend):
 
 def _resolve(host: str, port: int, timeout: float) -> list[Address]:
     try:
+        with suppress(OSError):
+            return resolve(host, port, flags=socket.AI_NUMERICHOST)  # no name: nobody is asked, so it takes no time
         return _in_time(partial(resolve, host, port), timeout)
     except TimeoutError:
         raise httpcore.ConnectTimeout from None
