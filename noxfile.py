@@ -71,6 +71,13 @@ def soak(session: nox.Session) -> None:
     session.run("pytest", *histories, *session.posargs, env=long)
 
 
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure against what people use today, on a real qBittorrent, and write docs/performance.md."""
+    session.install(".", *_group("benchmarks"))
+    session.run("python", "-m", "benchmarks.run", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Tell what the tests of all Pythons together did not reach."""

@@ -1,13 +1,12 @@
 """Fifty torrents from a tracker into a qBittorrent: by what people use today, by audiobatch, and as fast as can be.
 
 Each function does the whole job, set-up included, and returns nothing: whether the daemon
-has all of it is looked up behind its back.
+has all of it is looked up behind its back. The folder is new and empty, for records.
 """
 
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,10 +26,10 @@ from audiobatch.repositories.sqlite import SQLiteRepository
 from support.qbittorrent import PASSWORD, USERNAME
 
 AT_ONCE: Final = 8  # fetches, for all that fetch several at once
-Contestant = Callable[[Sequence[str], str], None]
+Contestant = Callable[[Sequence[str], str, Path], None]
 
 
-def sequential_loop(urls: Sequence[str], daemon: str) -> None:
+def sequential_loop(urls: Sequence[str], daemon: str, _: Path) -> None:
     """Fetch, add, and look up, one after the other: the loop that most scripts have."""
     with httpx.Client() as http:
         _log_in(http, daemon)
@@ -40,12 +39,10 @@ def sequential_loop(urls: Sequence[str], daemon: str) -> None:
             _look_up(http, daemon, [content])
 
 
-def qbittorrent_api_loop(urls: Sequence[str], daemon: str) -> None:
+def qbittorrent_api_loop(urls: Sequence[str], daemon: str, _: Path) -> None:
     """Fetch, add with qbittorrent-api, and look up, one after the other."""
     with httpx.Client() as http:
-        client = qbittorrentapi.Client(
-            host=daemon, username=USERNAME, password=PASSWORD, FORCE_SCHEME_FROM_HOST=True
-        )
+        client = qbittorrentapi.Client(host=daemon, username=USERNAME, password=PASSWORD, FORCE_SCHEME_FROM_HOST=True)
         client.auth_log_in()
         for url in urls:
             content = http.get(url).raise_for_status().content
@@ -54,7 +51,7 @@ def qbittorrent_api_loop(urls: Sequence[str], daemon: str) -> None:
         client.auth_log_out()
 
 
-def aioqbt_eight(urls: Sequence[str], daemon: str) -> None:
+def aioqbt_eight(urls: Sequence[str], daemon: str, _: Path) -> None:
     """Fetch, add and look up in eight asyncio tasks at once."""
 
     async def work() -> None:
@@ -77,11 +74,10 @@ def aioqbt_eight(urls: Sequence[str], daemon: str) -> None:
     asyncio.run(work())
 
 
-def audiobatch(urls: Sequence[str], daemon: str) -> None:
+def audiobatch(urls: Sequence[str], daemon: str, folder: Path) -> None:
     """Run a batch, with every record on disk."""
     requests = [DownloadRequest(title=f"Book {n}", author="A", torrent_url=url) for n, url in enumerate(urls)]
     with (
-        tempfile.TemporaryDirectory() as folder,
         QBittorrentClient(daemon, username=USERNAME, password=PASSWORD) as client,
         HttpFetcher(allowed_networks=["127.0.0.0/8"]) as fetcher,
         SQLiteRepository(Path(folder, "records.db")) as repository,
@@ -92,7 +88,7 @@ def audiobatch(urls: Sequence[str], daemon: str) -> None:
         downloader.run(requests).raise_for_failures()
 
 
-def raw_floor(urls: Sequence[str], daemon: str) -> None:
+def raw_floor(urls: Sequence[str], daemon: str, _: Path) -> None:
     """Fetch with bare httpx in eight threads, add all in one request, and look up once: nothing less would do."""
     with httpx.Client() as http, ThreadPoolExecutor(AT_ONCE) as pool:
         contents = list(pool.map(lambda url: http.get(url).raise_for_status().content, urls))
