@@ -102,7 +102,7 @@ def run_with_fuse(url: str, database: Path, request: DownloadRequest, fuse: Fuse
     FusedClient.fuse = FusedFetcher.fuse = FusedRepository.fuse = fuse
     with (
         FusedClient(url, username=USERNAME, password=PASSWORD) as client,
-        FusedFetcher() as fetcher,
+        FusedFetcher(allowed_networks=LOOPBACK) as fetcher,
         FusedRepository(database) as repository,
     ):
         BatchDownloader(client=client, fetcher=fetcher, repository=repository).run([request])
