@@ -41,6 +41,11 @@ class Fault(Enum):
     CONFLICT = "not passed on, answered with 409"
     CONFLICT_AFTER = "passed on, then answered with 409"
     FAILS_AFTER = 'passed on, then answered with 200 and "Fails."'
+    CUT_REQUEST = "half of it passed on, then both connections are closed"
+    SOME_FILES = "passed on without every other file"
+    SOME_FILES_LOST = "passed on without every other file, then the connection is closed without an answer"
+    BAD_FILE = "passed on with one more file, that is no torrent"
+    BAD_FILE_LOST = "passed on with one more file, that is no torrent, then answered with 502"
 
 
 @frozen
@@ -73,6 +78,29 @@ _REPLACED = {
     Fault.CONFLICT_AFTER: _NOT_FORWARDED[Fault.CONFLICT],
     Fault.FAILS_AFTER: _Answer(200, b"Fails.", [("Content-Type", "text/plain")]),
 }
+_REPLACED[Fault.BAD_FILE_LOST] = _REPLACED[Fault.BAD_GATEWAY]
+
+
+def _without_every_other_file(body: bytes, boundary: bytes) -> bytes:
+    """Leave out the second file of a form, the fourth, and so on."""
+    first, *parts, last = body.split(b"--" + boundary)
+    files = [part for part in parts if b"filename=" in part.partition(b"\r\n\r\n")[0]]
+    kept = [part for part in parts if part not in files[1::2]]
+    return (b"--" + boundary).join([first, *kept, last])
+
+
+def _with_a_bad_file(body: bytes, boundary: bytes) -> bytes:
+    """Put a file that is no torrent in front of the others."""
+    head = b'Content-Disposition: form-data; name="torrents"; filename="bad.torrent"'
+    return b"--" + boundary + b"\r\n" + head + b"\r\n\r\n<html>\r\n" + body
+
+
+_CHANGED = {
+    Fault.SOME_FILES: _without_every_other_file,
+    Fault.SOME_FILES_LOST: _without_every_other_file,
+    Fault.BAD_FILE: _with_a_bad_file,
+    Fault.BAD_FILE_LOST: _with_a_bad_file,
+}
 
 
 @mutable
@@ -98,6 +126,10 @@ class _Rule:
         return True
 
 
+def _do_nothing() -> None:
+    pass
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
@@ -108,8 +140,9 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError):
             with proxy.in_flight():
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                fault = proxy.begin(self.path.removeprefix(_API))
-                *most, last = self._drops(fault, body)
+                rule = proxy.begin(self.path.removeprefix(_API))
+                fault, action = (rule.fault, rule.action) if rule else (None, None)
+                *most, last = self._drops(fault, body, action or _do_nothing)
                 for drop in most:
                     self.wfile.write(drop)
                     if fault is Fault.DRIP:
@@ -122,9 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Keep quiet."""
 
-    def _drops(self, fault: Fault | None, body: bytes) -> list[bytes]:
+    def _drops(self, fault: Fault | None, body: bytes, action: Callable[[], None]) -> list[bytes]:
         """Return what is to be sent, in at least one piece."""
-        answer = self._answer(fault, body)
+        answer = self._answer(fault, body, action)
         if answer is None:
             return [b""]
         raw = answer.raw()
@@ -134,14 +167,13 @@ class _Handler(BaseHTTPRequestHandler):
         size = max(1, -(-len(answer.body) // _DROPS))
         return [raw[:start], *(raw[at : at + size] for at in range(start, len(raw), size))]
 
-    def _answer(self, fault: Fault | None, body: bytes) -> _Answer | None:
+    def _answer(self, fault: Fault | None, body: bytes, action: Callable[[], None]) -> _Answer | None:
         """Return the answer to give, or None if there is to be none."""
-        if fault is Fault.DROP_REQUEST:
-            return None
+        answer = self._pass_on(fault, body)
+        action()
         if fault in _NOT_FORWARDED:
             return _NOT_FORWARDED[fault]
-        answer = self._forward(body)
-        if answer is None or fault in (Fault.DROP_ANSWER, Fault.HANG):
+        if answer is None or fault in (Fault.DROP_ANSWER, Fault.HANG, Fault.SOME_FILES_LOST):
             return None
         match fault:
             case Fault.TRUNCATED:
@@ -150,12 +182,25 @@ class _Handler(BaseHTTPRequestHandler):
                 return evolve(answer, announced=len(answer.body) + 10)
         return answer if fault is None else _REPLACED.get(fault, answer)
 
-    def _forward(self, body: bytes) -> _Answer | None:
-        """Ask the daemon; None if it does not answer."""
+    def _pass_on(self, fault: Fault | None, body: bytes) -> _Answer | None:
+        """Let the daemon have of the request what it is to get; None if it does not answer."""
+        if fault is Fault.DROP_REQUEST or fault in _NOT_FORWARDED:
+            return None
+        if fault is Fault.CUT_REQUEST:
+            return self._forward(body[: len(body) // 2], announced=len(body))
+        _, _, boundary = self.headers.get("Content-Type", "").partition("boundary=")
+        change = _CHANGED.get(fault) if fault and boundary else None
+        return self._forward(change(body, boundary.encode("latin-1")) if change else body)
+
+    def _forward(self, body: bytes, *, announced: int | None = None) -> _Answer | None:
+        """Ask the daemon; if more is announced than comes, hang up on it instead of waiting for an answer."""
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _NOT_PASSED_ON}
+        headers["Content-Length"] = str(len(body) if announced is None else announced)
         connection = HTTPConnection(self.server.proxy.upstream, timeout=_PATIENCE)
         try:
             connection.request("POST", self.path, body, headers)  # it sets a Host that the daemon takes for its own
+            if announced is not None:
+                return None
             got = connection.getresponse()
             return _Answer(got.status, got.read(), got.getheaders())
         except (OSError, HTTPException):
@@ -211,7 +256,7 @@ class FaultProxy:
             first: How many of them; None for all.
             skip: How many are left alone before.
             since: Counts only what comes after a request to this path.
-            action: Called each time before that.
+            action: Called each time, when as much of the request was passed on as is to be, before the answer.
         """
         with self._lock:
             self._rules.append(_Rule(path, fault, first, skip, since, action))
@@ -221,16 +266,11 @@ class FaultProxy:
         with self._lock:
             self._rules.clear()
 
-    def begin(self, path: str) -> Fault | None:
+    def begin(self, path: str) -> _Rule | None:
         """Note a request, and return what is to happen to it."""
         with self._lock:
             self.requests.append(path)
-            rule = next(iter([rule for rule in self._rules if rule.applies(path)]), None)
-        if rule is None:
-            return None
-        if rule.action is not None:
-            rule.action()
-        return rule.fault
+            return next(iter([rule for rule in self._rules if rule.applies(path)]), None)
 
     @contextmanager
     def in_flight(self) -> Iterator[None]:

@@ -16,8 +16,9 @@ _HEADING = """\
 
 The test run (`tests/daemons/test_faults.py` with `AUDIOBATCH_WRITE_DOCS=1`) writes this table: each row is a fault that
 a proxy puts between audiobatch and a real qBittorrent, and each number counts the items of mixed batches whose report
-was what that qBittorrent then held. Of an item that the batch ended before, the report says only that it was not
-handed over; its torrent may have been there already.
+was what that qBittorrent then held. The new torrents of a batch go together in one request, and where a fault hits
+the add of one alone, too, in another run one by one. Of an item that the batch ended before, the report says only that
+it was not handed over; its torrent may have been there already.
 """
 
 
@@ -54,9 +55,14 @@ class Hit:
 
 # Where a request is tried three times, a fault that hits three of them is final; one that hits less is survived.
 BROKEN: Final = (Fault.DROP_ANSWER, Fault.DROP_REQUEST, Fault.BAD_GATEWAY, Fault.HTML, Fault.TRUNCATED, Fault.CUT_BODY)
+# What breaks within an add of several: some of them arrive.
+PARTLY: Final = (Fault.CUT_REQUEST, Fault.SOME_FILES, Fault.SOME_FILES_LOST, Fault.BAD_FILE, Fault.BAD_FILE_LOST)
 HITS: Final[Sequence[tuple[Hit, ...]]] = (
     *((Hit(ADD, fault),) for fault in Fault if fault not in (Fault.EMPTY_LOOKUP, Fault.HANG)),
-    *((Hit(ADD, fault, 1),) for fault in (Fault.DROP_ANSWER, Fault.FORBIDDEN, Fault.FALSE_SUCCESS, Fault.CONFLICT)),
+    *(
+        (Hit(ADD, fault, 1),)
+        for fault in (Fault.DROP_ANSWER, Fault.FORBIDDEN, Fault.FALSE_SUCCESS, Fault.CONFLICT, *PARTLY)
+    ),
     (Hit(ADD, Fault.HANG, 2),),
     *((Hit(LOOKUP, fault, 3),) for fault in (*BROKEN, Fault.CONFLICT)),
     *((Hit(LOOKUP, fault, 1),) for fault in (Fault.DROP_ANSWER, Fault.FORBIDDEN, Fault.HANG, Fault.EMPTY_LOOKUP)),
@@ -75,9 +81,20 @@ HITS: Final[Sequence[tuple[Hit, ...]]] = (
         for lost in (Fault.DROP_ANSWER, Fault.FALSE_SUCCESS)
         for lookup in (Fault.EMPTY_LOOKUP, Fault.BAD_GATEWAY)
     ),
+    *(
+        (Hit(ADD, part, 1), Hit(ADD, alone))
+        for part in (Fault.SOME_FILES, Fault.BAD_FILE)
+        for alone in (Fault.DROP_ANSWER, Fault.FORBIDDEN, Fault.CONFLICT)
+    ),
+    (Hit(ADD, Fault.SOME_FILES), Hit(LOOKUP, Fault.EMPTY_LOOKUP, since=ADD)),
     (Hit(ADD, Fault.DROP_ANSWER, 1), Hit(LOOKUP, Fault.EMPTY_LOOKUP, since=ADD)),
     (Hit(ADD, Fault.DROP_ANSWER, 1), Hit(ADD, Fault.FORBIDDEN), Hit(LOOKUP, Fault.EMPTY_LOOKUP, since=ADD)),
 )
+
+
+def hits_one_alone(hits: Sequence[Hit]) -> bool:
+    """Tell whether there is an add to hit, and something to be seen where that is of a single torrent."""
+    return any(hit.path == ADD for hit in hits) and not any(hit.fault in PARTLY for hit in hits)
 
 
 def row_of(hits: Sequence[Hit]) -> Row:

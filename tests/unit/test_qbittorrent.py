@@ -24,9 +24,10 @@ from audiobatch.errors import (
     TorrentRejected,
     Unsupported,
 )
-from audiobatch.metainfo import InfoHashes, parse_magnet, parse_torrent
+from audiobatch.metainfo import InfoHashes, Torrent, parse_magnet, parse_torrent
 from audiobatch.models import AddOptions, TorrentState, TorrentStatus
 from support.torrents import book
+from support.tracker import KINDS
 
 URL = "http://nas:8080"
 HTML = "<html>Welcome to the router</html>"
@@ -359,6 +360,161 @@ class TestAdd:
         qbt.add(TORRENT, AddOptions())
 
         assert wire.calls == [ADD]
+
+
+class TestAddAll:
+    """Handing over several torrents in one request."""
+
+    FILES = tuple(parse_torrent(book(f'ä"{number}', kind=kind)) for number, kind in enumerate(KINDS))
+    LINKS = tuple(
+        parse_magnet(f"magnet:?xt=urn:btih:{number + 1:040x}&dn=a%0Ab&tr=http://t/?a%3Db") for number in range(2)
+    )
+
+    @staticmethod
+    def heads_of(request: httpx.Request) -> list[str]:
+        """Return the first line of each part of a multipart body."""
+        return re.findall(r"^Content-Disposition: (.*?)\r$", request.content.decode("ascii", "replace"), re.MULTILINE)
+
+    def test_files_go_as_they_came(self, qbt: QBittorrentClient, wire: Wire) -> None:
+        """Each under a name of its own, of ASCII: of two with one name, qBittorrent silently takes the last alone."""
+        wire.answer(ADD, text="Ok.")
+
+        qbt.add_all(self.FILES, AddOptions())
+
+        (request,) = wire.requests
+        files = {f"{file.info_hashes.primary}.torrent": file.content for file in self.FILES}
+        assert parts_of(request) == files | {name: value.encode() for name, value in DEFAULTS.items()}
+        assert len({name.lower() for name in files}) == 3
+        heads = self.heads_of(request)
+        assert heads == [
+            *(f'form-data; name="{name}"' for name in DEFAULTS),
+            *(f'form-data; name="torrents"; filename="{name}"' for name in files),
+        ]
+        assert request.headers["content-length"] == str(len(request.content))
+
+    def test_magnet_links_go_in_one_field(self, qbt: QBittorrentClient, wire: Wire) -> None:
+        """As a form, one link in each line; what a link holds stays within its line."""
+        wire.answer(ADD, text="Ok.")
+
+        qbt.add_all(self.LINKS, AddOptions())
+
+        (request,) = wire.requests
+        assert form_of(request) == {"urls": "\n".join(link.uri for link in self.LINKS)} | DEFAULTS
+        assert form_of(request)["urls"].count("\n") == 1
+
+    @pytest.mark.parametrize(
+        ("options", "fields"),
+        [
+            (AddOptions(), DEFAULTS),
+            (
+                AddOptions(category="böcker", tags=("new", "to sort"), save_path="/ä", paused=True),
+                {
+                    "paused": "true",
+                    "stopped": "true",
+                    "category": "böcker",
+                    "tags": "new,to sort",
+                    "savepath": "/ä",
+                    "autoTMM": "false",
+                },
+            ),
+        ],
+    )
+    def test_both_go_in_one_request_with_each_field_once(
+        self, qbt: QBittorrentClient, wire: Wire, options: AddOptions, fields: dict[str, str]
+    ) -> None:
+        """The options are those of all of them."""
+        wire.answer(ADD, text="Ok.")
+        mixed: list[Torrent] = [self.LINKS[0], *self.FILES, self.LINKS[1]]
+
+        qbt.add_all(mixed, options)
+
+        (request,) = wire.requests
+        urls = "\n".join(link.uri for link in self.LINKS)
+        files = {f"{file.info_hashes.primary}.torrent": file.content for file in self.FILES}
+        assert parts_of(request) == files | {name: value.encode() for name, value in {**fields, "urls": urls}.items()}
+        assert len(self.heads_of(request)) == len(fields) + 1 + len(files)
+
+    def test_one_alone_goes_as_by_add(self, qbt: QBittorrentClient, wire: Wire) -> None:
+        """There is one way to say it."""
+        wire.answer(ADD, text="Ok.", always=True)
+
+        qbt.add(TORRENT, AddOptions())
+        qbt.add_all([TORRENT], AddOptions())
+
+        one, other = wire.requests
+        assert parts_of(one) == parts_of(other)
+
+    def test_a_category_that_would_be_dropped_is_not_sent(self, qbt: QBittorrentClient, wire: Wire) -> None:
+        """As with one alone."""
+        with pytest.raises(Unsupported, match="category"):
+            qbt.add_all(self.FILES, AddOptions(category="a//b"))
+
+        assert not wire.requests
+
+    @pytest.mark.parametrize(
+        ("status", "text", "kind"),
+        [
+            (200, "Ok.", "text/plain"),
+            (200, '{"success_count":2,"failure_count":1}', "application/json"),
+            (202, '{"pending_count":1}', "application/json"),
+        ],
+    )
+    def test_it_is_accepted(self, qbt: QBittorrentClient, wire: Wire, status: int, text: str, kind: str) -> None:
+        """Also if only some of them are: which ones, the lookup tells."""
+        wire.answer(ADD, status, text, Content_Type=f"{kind}; charset=UTF-8")
+
+        qbt.add_all(self.FILES, AddOptions())
+
+        assert wire.calls == [ADD]
+
+    @pytest.mark.parametrize(
+        ("status", "text", "error"),
+        [
+            (200, "Fails.", NotAdded("no reason")),
+            (409, "Conflict", NotAdded("no reason")),
+            (413, "", TorrentRejected("413")),
+            (415, "Error: 'x.torrent' is not a valid torrent file.", TorrentRejected("as a torrent file")),
+            (401, "", ClientAuthError("401")),
+            (403, "Forbidden", ClientAuthError("user name")),
+            (404, "", ClientError("not qBittorrent")),
+            (302, "", ClientError("redirects")),
+            (502, HTML, ClientUnavailable("answered 502")),
+            *[(200, text, ClientUnavailable("something other")) for text in (HTML, "", "Ok", "Ok.\n")],
+        ],
+    )
+    def test_what_is_no_success(
+        self, qbt: QBittorrentClient, wire: Wire, status: int, text: str, error: ClientError
+    ) -> None:
+        """Each has its error, and nothing is sent twice."""
+        wire.answer(ADD, status, text)
+
+        with pytest.raises(ClientError, match=str(error)) as caught:
+            qbt.add_all(self.FILES, AddOptions())
+
+        assert type(caught.value) is type(error)
+        assert wire.calls == [ADD]
+
+    def test_without_an_answer_it_is_unavailable(self, qbt: QBittorrentClient, wire: Wire) -> None:
+        """It is sent once; any of them may be there."""
+        wire.mock.add_exception(httpx.WriteError("lost"))
+
+        with pytest.raises(ClientUnavailable, match="no usable answer"):
+            qbt.add_all([*self.FILES, *self.LINKS], AddOptions())
+
+        assert wire.calls == [ADD]
+
+    def test_an_expired_session_is_opened_anew_once(self, admin: QBittorrentClient, wire: Wire) -> None:
+        """The request is made again, the same in every field and byte; a 403 comes before anything is done."""
+        wire.answer(LOGIN, text="Ok.", always=True)
+        wire.answer(VERSION, text="2.8.19")
+        wire.answer(ADD, 403, "Forbidden")
+        wire.answer(ADD, text="Ok.")
+        admin.check()
+
+        admin.add_all(self.FILES, AddOptions())
+
+        assert wire.calls == [LOGIN, VERSION, ADD, LOGIN, ADD]
+        assert parts_of(wire.requests[2]) == parts_of(wire.requests[4])
 
 
 class TestAnswers:
