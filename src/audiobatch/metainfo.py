@@ -24,6 +24,7 @@ _HEX: Final = "[0-9a-f]"
 _BTIH: Final = re.compile(r"urn:btih:(?:(?P<hex>[0-9a-f]{40})|(?P<base32>[a-z2-7]{32}))", re.IGNORECASE | re.ASCII)
 _BTMH: Final = re.compile(r"urn:btmh:1220(?P<hex>[0-9a-f]{64})", re.IGNORECASE | re.ASCII)
 _TOPIC: Final = re.compile(r"xt(\.[0-9]*)?", re.IGNORECASE | re.ASCII)
+_NOTHING: Final = "0" * 40
 _MAX_MAGNET_LENGTH: Final = 8 * 1024
 
 
@@ -116,7 +117,7 @@ def parse_torrent(content: bytes) -> TorrentFile:
     """Parse and check the bytes of a ``.torrent``: v1, v2 or hybrid.
 
     Raises:
-        NotATorrent: It is not bencoded, breaks a limit (100 levels, 500,000 values), or is
+        NotATorrent: It is not bencoded, breaks a limit (100 levels, 300,000 values), or is
             not a torrent that clients would take. The message says which.
     """
     try:
@@ -160,6 +161,9 @@ def parse_magnet(uri: str) -> MagnetLink:
         raise NotATorrent("not a usable magnet link: it names more than one torrent")
     if not v1 and not v2:
         raise NotATorrent("not a usable magnet link: it has no info-hash (xt=urn:btih: or xt=urn:btmh:)")
+    if any(info_hash.startswith(_NOTHING) for info_hash in v1 | v2):
+        # Clients take it and never show it; qBittorrent 4.5.2 even loses others that come in the same request.
+        raise NotATorrent("not a usable magnet link: its info-hash is all zeros")
     return MagnetLink(
         uri="magnet:" + uri[7:],
         info_hashes=InfoHashes(v1=next(iter(v1), None), v2=next(iter(v2), None)),

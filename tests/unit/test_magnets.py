@@ -209,3 +209,12 @@ def test_info_hashes_are_values() -> None:
     assert len({InfoHashes(v1=V1, v2=V2), InfoHashes(v1=V1, v2=V2)}) == 1
     with pytest.raises(FrozenInstanceError):
         InfoHashes(v1=V1).v1 = OTHER_V1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "topic", ["btih:" + "0" * 40, "btih:" + "A" * 32, "btmh:1220" + "0" * 64, "btmh:1220" + "0" * 40 + "f" * 24]
+)
+def test_a_hash_of_nothing_is_refused(topic: str) -> None:
+    """Clients say that they have taken it, and never show it."""
+    with pytest.raises(NotATorrent, match="all zeros"):
+        parse_magnet(f"magnet:?xt=urn:{topic}")
