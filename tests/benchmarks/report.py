@@ -57,7 +57,7 @@ def _draw(measured: Mapping[Case, Results]) -> Figure:
     grey = "#808080"  # can be read on white and on black
     mpl.rcParams.update({"svg.hashsalt": "audiobatch", "text.color": grey, "axes.labelcolor": grey})
     mpl.rcParams.update({"xtick.color": grey, "ytick.color": grey, "axes.edgecolor": grey, "font.size": 9})
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(NAMES)
     colours: Sequence[str] = ("#9aa5b1", "#6b7c93", "#d9a441", "#1f9d76", "#b8b8b8")
