@@ -139,6 +139,17 @@ class TestWatching:
         assert only.complete == []
 
 
+def test_what_is_no_session_of_myanonamouse_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes from the environment, and is looked at before anything is asked of anybody."""
+    batch = written(tmp_path, {"downloads": [{"title": "T", "author": "A", "torrent_url": f"{NOBODY}/x"}]})
+
+    monkeypatch.setenv("AUDIOBATCH_MAM_ID", "mam_id=;")
+    assert main(["run", batch, "--client", NOBODY]) == 2
+    assert "no mam_id" in capsys.readouterr().err
+
+
 class TestTheEmbeddedEngine:
     """The default client, from the command line."""
 
@@ -188,6 +199,21 @@ class TestTheEmbeddedEngine:
         assert "looked at 3 earlier downloads" in output.err
         assert (tmp_path / "audiobooks" / "The Lighthouse.m4b").stat().st_size == 1_500_000
         assert (tmp_path / "data" / "audiobatch" / "downloads.db").exists()
+
+    def test_links_of_myanonamouse_go_to_its_own_fetcher(
+        self, arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Which knows, before it asks the site, that this one would not work."""
+        link = "https://www.myanonamouse.net/tor/download.php/s3cret"
+        document = {"downloads": [{"title": "T", "author": "A", "torrent_url": link}]}
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(document).encode())))
+        monkeypatch.setenv("AUDIOBATCH_MAM_ID", "mam_id=s3cret;")
+
+        assert main(arguments) == 1
+
+        (failure,) = json.loads(capsys.readouterr().out)["failed"]
+        assert failure["code"] == "torrent_not_found"
+        assert "links without it do not work" in failure["error"]
 
     def test_without_waiting_it_says_how_to_go_on(
         self, arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

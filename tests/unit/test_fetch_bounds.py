@@ -191,7 +191,7 @@ class TestSize:
         damage, _ = suffer(sends(OK + b"\r\n", body))
 
         assert damage.error == "NotATorrent"
-        assert damage.growth < MAX_SIZE + MOST
+        assert damage.growth < MOST
         assert damage.seconds < SOON
 
     def test_tiny_chunks_take_no_more_than_they_bring(self) -> None:
