@@ -115,8 +115,11 @@ class QBittorrentClient(Closing):
         # Before 5.2 the same is said with "Fails.".
         if answer.status_code == 409 or answer.text == "Fails.":
             raise NotAdded("qBittorrent did not add it, and gives no reason")
+        if answer.status_code == 413:
+            raise TorrentRejected("it is too large for qBittorrent, or for a proxy before it (413)")
         if not answer.is_success:
-            raise TorrentRejected(f"qBittorrent refused it with status {answer.status_code}")
+            # A 429, say: a proxy's word on the request, not qBittorrent's on the torrent.
+            raise NotAdded(f"the add was refused with status {answer.status_code}")
         if answer.text != "Ok." and "json" not in answer.headers.get("content-type", ""):
             raise ClientUnavailable("something other than qBittorrent answered the add")
 
