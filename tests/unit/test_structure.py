@@ -49,7 +49,11 @@ def test_httpx_stays_at_the_rim(module: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["models.py", "metainfo.py", "_layout.py", "_bencode.py", "_settle.py", "_urls.py", "errors.py"]
+    "module",
+    [
+        *("models.py", "metainfo.py", "_layout.py", "_bencode.py", "_settle.py", "_urls.py", "errors.py"),
+        *(f"fetchers/{name}.py" for name in ("_addresses", "_answers", "_mam_answers", "_mam_cookie")),
+    ],
 )
 def test_values_and_decisions_do_no_input_or_output(module: str) -> None:
     """They import nothing that could."""

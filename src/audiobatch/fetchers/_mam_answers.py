@@ -6,17 +6,12 @@ import re
 from datetime import timedelta
 from typing import Final
 
-import httpx
 from attrs import frozen
 
 from audiobatch.errors import FetchDenied, FetchError, NotATorrent, RateLimited, TorrentNotFound
 from audiobatch.fetchers._answers import MAX_PAUSE, error_of, retry_after, torrent_in
 from audiobatch.fetchers._retrieval import Answer
 from audiobatch.metainfo import Torrent
-
-COOKIE: Final = "mam_id"
-_COOKIE_VALUE: Final = re.compile(r"[!#-+\--:<-\[\]-~]+")  # RFC 6265, 4.1.1: cookie-octet
-_PASTED: Final = re.compile(r"""(?:^|[\s;:"'])mam_id\s*[=:]\s*["']?([^\s;"',]*)""", re.IGNORECASE)
 
 _MAX_TEXT: Final = 64 * 1024  # bytes of a page that are looked at
 _PAUSE: Final = 1800.0  # seconds after a 429: no Retry-After was ever seen, and half an hour is what others wait
@@ -98,36 +93,3 @@ def _time_left(text: str) -> float:
 def _spoken(seconds: float) -> str:
     minutes = max(round(seconds / 60), 1)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
-
-
-def clean(pasted: str) -> str | None:
-    """Take off a cookie what people paste around it; None if no cookie is left."""
-    found = _PASTED.search(pasted)
-    value = found[1] if found else pasted.strip().rstrip(";").strip().strip("\"'")
-    return value if _is_value(value) else None
-
-
-def new_cookie(headers: httpx.Headers) -> str | None:
-    """Return the new value of the session's cookie, if an answer sets one.
-
-    A session that the site ends is marked by the value ``deleted``, or by an age of nothing:
-    that is no new value.
-    """
-    for line in reversed(headers.get_list("set-cookie")):
-        value = _set_value(line)
-        if value is not None:
-            return value
-    return None
-
-
-def _set_value(line: str) -> str | None:
-    name, _, rest = line.partition("=")
-    value, *attributes = (part.strip() for part in rest.split(";"))
-    value = value.strip('"')
-    lowered = {attribute.lower().replace(" ", "") for attribute in attributes}
-    ended = any(re.fullmatch(r"max-age=(0+|-.*)", attribute) for attribute in lowered)
-    return value if name.strip() == COOKIE and _is_value(value) and not ended else None
-
-
-def _is_value(value: str) -> bool:
-    return value.lower() not in ("deleted", COOKIE) and _COOKIE_VALUE.fullmatch(value) is not None

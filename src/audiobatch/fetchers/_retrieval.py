@@ -18,8 +18,9 @@ from attrs import define, field, frozen
 
 from audiobatch._urls import is_magnet, origin
 from audiobatch.errors import BlockedAddress, FetchDenied, FetchError, FetchUnavailable, NotATorrent
-from audiobatch.fetchers._addresses import Destinations, spelled_out
+from audiobatch.fetchers._addresses import Destinations
 from audiobatch.fetchers._pace import Paces
+from audiobatch.fetchers._resolution import spelled_out
 from audiobatch.fetchers._transport import Errand, on_errand
 
 MAX_REDIRECTS: Final = 5

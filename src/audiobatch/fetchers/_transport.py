@@ -27,7 +27,8 @@ from attrs.converters import optional
 from audiobatch._quiet import quiet
 from audiobatch._urls import origin
 from audiobatch.errors import ConfigurationError, NotATorrent
-from audiobatch.fetchers._addresses import Address, Destinations, resolve
+from audiobatch.fetchers._addresses import Address, Destinations
+from audiobatch.fetchers._resolution import resolve
 
 _MAX_TRIED: Final = 4  # addresses of one host
 _IDLE: Final = 30.0  # seconds that an unused connection is kept

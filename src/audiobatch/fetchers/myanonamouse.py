@@ -25,7 +25,8 @@ from audiobatch.errors import (
     error_for,
 )
 from audiobatch.fetchers._addresses import Destinations
-from audiobatch.fetchers._mam_answers import COOKIE, NEW_SESSION, Refusal, clean, new_cookie, read
+from audiobatch.fetchers._mam_answers import NEW_SESSION, Refusal, read
+from audiobatch.fetchers._mam_cookie import COOKIE, clean, new_cookie
 from audiobatch.fetchers._pace import Pace
 from audiobatch.fetchers._retrieval import TIMEOUT, Redirection, Retrieval
 from audiobatch.fetchers._transport import GuardedTransport
