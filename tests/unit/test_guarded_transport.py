@@ -27,6 +27,7 @@ from audiobatch.errors import (
 from audiobatch.fetchers.http import HttpFetcher
 from audiobatch.metainfo import Torrent, TorrentFile
 from audiobatch.models import DownloadRequest
+from support.errors import family
 from support.resolver import Net
 from support.server import PATIENCE, Exchange, LoopbackServer
 from support.torrents import book
@@ -172,14 +173,6 @@ def fetch(url: str, **options: Any) -> Torrent:
 def port_of(server: LoopbackServer) -> int:
     """Tell at which port of loopback a server is."""
     return int(server.url.rpartition(":")[2])
-
-
-def family(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that travels along with it."""
-    yield error
-    for other in (error.__cause__, error.__context__):
-        if other is not None:
-            yield from family(other)
 
 
 @contextmanager

@@ -36,6 +36,7 @@ from audiobatch.fetchers.http import HttpFetcher, Politeness
 from audiobatch.metainfo import MagnetLink, Torrent, TorrentFile, parse_magnet
 from audiobatch.models import DownloadRequest
 from audiobatch.protocols import TorrentFetcher
+from support.errors import family
 from support.server import PATIENCE, Answer, Exchange, LoopbackServer
 from support.torrents import book
 from support.tracker import LOOPBACK
@@ -69,14 +70,6 @@ def fetch(url: str = URL, *, transport: httpx.BaseTransport | None = MOCKED, **o
 def fetch_here(url: str, **options: object) -> Torrent:
     """Fetch with a fetcher of these options, for real, from a server on loopback."""
     return fetch(url, transport=None, allowed_networks=LOOPBACK, **options)
-
-
-def family(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that travels along with it."""
-    yield error
-    for other in (error.__cause__, error.__context__):
-        if other is not None:
-            yield from family(other)
 
 
 @contextmanager
