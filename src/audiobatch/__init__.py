@@ -12,12 +12,15 @@ from audiobatch.errors import (
     InvalidBatchError,
     InvalidRequestError,
 )
-from audiobatch.models import BatchResult, Download, DownloadFailure, DownloadRequest, DownloadStatus, Stage
+from audiobatch.models import Download, DownloadRequest, DownloadStatus
+from audiobatch.plans import BatchPlan, PlannedAction, PlannedDownload
+from audiobatch.results import BatchResult, DownloadFailure, Stage
 
 __all__ = [
     "AudiobatchError",
     "BatchDownloader",
     "BatchFailed",
+    "BatchPlan",
     "BatchResult",
     "BatchTooLargeError",
     "Download",
@@ -28,6 +31,8 @@ __all__ = [
     "FailureCode",
     "InvalidBatchError",
     "InvalidRequestError",
+    "PlannedAction",
+    "PlannedDownload",
     "RetryPolicy",
     "Stage",
     "stop_on_interrupt",

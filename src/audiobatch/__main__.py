@@ -17,14 +17,15 @@ from typing import Final
 from audiobatch import wire
 from audiobatch._interrupt import stop_on_interrupt
 from audiobatch._watch import watch
-from audiobatch.downloader import MAX_BATCH_SIZE, BatchDownloader, GivenRequest, admit_batch
+from audiobatch.downloader import MAX_BATCH_SIZE, BatchDownloader, admit_batch
 from audiobatch.errors import AudiobatchError, InvalidBatchError
 from audiobatch.fetchers.choice import FirstAccepting
 from audiobatch.fetchers.http import HttpFetcher
 from audiobatch.fetchers.myanonamouse import MyAnonamouseFetcher
-from audiobatch.models import BatchResult, Download, DownloadFailure, DownloadRequest
+from audiobatch.models import Download, DownloadRequest, GivenRequest
 from audiobatch.protocols import TorrentClient, TorrentFetcher
 from audiobatch.repositories.sqlite import SQLiteRepository
+from audiobatch.results import BatchResult, DownloadFailure
 from audiobatch.sessions import FileSessionStore
 
 EXIT_OK: Final = 0

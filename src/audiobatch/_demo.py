@@ -21,8 +21,9 @@ from audiobatch.clients.libtorrent import LibtorrentClient
 from audiobatch.downloader import BatchDownloader
 from audiobatch.errors import FailureCode
 from audiobatch.fetchers.http import HttpFetcher
-from audiobatch.models import BatchResult, Download, DownloadFailure, DownloadRequest
+from audiobatch.models import Download, DownloadRequest
 from audiobatch.repositories.sqlite import SQLiteRepository
+from audiobatch.results import BatchResult, DownloadFailure
 
 LOOPBACK_ONLY: Final[Mapping[str, bool | int | str]] = {
     "listen_interfaces": "127.0.0.1:0",

@@ -10,7 +10,8 @@ from attrs import evolve, frozen
 from audiobatch._ids import new_id
 from audiobatch.errors import AudiobatchError, NotAttempted
 from audiobatch.metainfo import InfoHashes, Torrent
-from audiobatch.models import Download, DownloadFailure, DownloadRequest, DownloadStatus, Outcome, Stage
+from audiobatch.models import Download, DownloadRequest, DownloadStatus
+from audiobatch.results import DownloadFailure, Outcome, Stage
 
 
 @frozen

@@ -5,7 +5,7 @@ from __future__ import annotations
 from audiobatch._item import Item
 from audiobatch._urls import origin
 from audiobatch.errors import AudiobatchError, RateLimited
-from audiobatch.models import DownloadFailure, Outcome
+from audiobatch.results import DownloadFailure, Outcome
 
 
 class Lessons:

@@ -1,4 +1,4 @@
-"""Let a fetcher that waits for its turn know that nobody waits for the torrent any more."""
+"""Between a fetcher of ours and the batch that waits for it: whether it still does, and for how long it must."""
 
 from __future__ import annotations
 
@@ -6,19 +6,40 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_is_over: ContextVar[Callable[[], bool]] = ContextVar("audiobatch_is_over", default=lambda: False)
+from attrs import frozen
+
+
+@frozen
+class Patience:
+    """How a batch waits for a torrent.
+
+    Args:
+        is_over: Tells whether nobody waits for it any more.
+        on_wait: Told the seconds that a fetcher will wait before it asks.
+    """
+
+    is_over: Callable[[], bool] = lambda: False
+    on_wait: Callable[[float], None] = lambda _: None
+
+
+_patience: ContextVar[Patience] = ContextVar("audiobatch_patience", default=Patience())  # noqa: B039 - it is frozen
 
 
 @contextmanager
-def while_wanted(is_over: Callable[[], bool]) -> Iterator[None]:
-    """Let `nobody_waits`, asked by this thread in this block, tell what `is_over` says."""
-    token = _is_over.set(is_over)
+def waiting_with(patience: Patience) -> Iterator[None]:
+    """Let the functions below, called by this thread in this block, go by this patience."""
+    token = _patience.set(patience)
     try:
         yield
     finally:
-        _is_over.reset(token)
+        _patience.reset(token)
 
 
 def nobody_waits() -> bool:
     """Tell whether the batch that this thread fetches for has ended."""
-    return _is_over.get()()
+    return _patience.get().is_over()
+
+
+def tell_of_wait(seconds: float) -> None:
+    """Let the batch that this thread fetches for know how long it will wait."""
+    _patience.get().on_wait(seconds)

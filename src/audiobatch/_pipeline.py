@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from threading import Event
 
 from attrs import evolve, frozen
 
+from audiobatch._course import Course
 from audiobatch._item import STOPPED, BatchEnded, Item, Twins, not_attempted
+from audiobatch._known import find_known
 from audiobatch._lessons import Lessons
 from audiobatch._lookahead import look_ahead
-from audiobatch._patience import while_wanted
+from audiobatch._patience import Patience, waiting_with
 from audiobatch._retry import RetryPolicy
 from audiobatch._serial import SerialClient
 from audiobatch._settle import closed
 from audiobatch._submission import submit_group
-from audiobatch.errors import AudiobatchError
+from audiobatch._telling import Teller
+from audiobatch.errors import AudiobatchError, FailureCode
 from audiobatch.metainfo import Torrent
-from audiobatch.models import Download, DownloadStatus, Outcome, Stage
+from audiobatch.models import Download, DownloadStatus
 from audiobatch.protocols import Repository, TorrentFetcher
+from audiobatch.results import Outcome, Stage
 
 _log = logging.getLogger("audiobatch")
 
@@ -38,31 +43,29 @@ class Pipeline:
     max_concurrent_fetches: int
     fetch_retry: RetryPolicy
 
-    def run(self, items: Sequence[Item], stop: Event) -> Iterator[Outcome]:
+    def run(self, items: Sequence[Item], stop: Event, teller: Teller) -> Iterator[Outcome]:
         """Look up, fetch and submit; yield one outcome for each item, as soon as it is settled."""
         twins = Twins(items, lambda one, other: one.request.torrent_url == other.request.torrent_url)
-        first_ones = self._look_up_and_fetch(twins.first, stop)
+        first_ones = self._look_up_and_fetch(twins.first, Course(stop, teller))
         yield from _answer_all(items, (outcome for first in first_ones for outcome in twins.outcomes(first)))
 
     def submit(self, items: Sequence[Item], stop: Event) -> Iterator[Outcome]:
         """Submit items whose torrents are at hand, each on a record of its own; yield one outcome for each."""
-        yield from _answer_all(items, self._submit_group(items, stop, Lessons()))
+        yield from _answer_all(items, self._submit_group(items, Course(stop)))
 
-    def _look_up_and_fetch(self, items: Sequence[Item], stop: Event) -> Iterator[Outcome]:
+    def _look_up_and_fetch(self, items: Sequence[Item], course: Course) -> Iterator[Outcome]:
         if not items:
             return
-        present, remaining = self._look_up(items, stop)
+        present, remaining = self._look_up(items, course.stop)
         yield from present
-        lessons = Lessons()
-        ended = Event()
-        obtain = partial(self._obtain, is_over=lambda: stop.is_set() or ended.is_set(), stop=stop, lessons=lessons)
+        obtain = partial(self._obtain, course=course)
         with (
-            self._keeping_what_was_fetched(lessons),
+            self._keeping_what_was_fetched(course.lessons),
             closing(look_ahead(obtain, remaining, workers=self.max_concurrent_fetches, furthest=_FURTHEST)) as groups,
-            _setting_at_the_end(ended),
+            _setting_at_the_end(course.ended),
         ):
             for group in groups:
-                if stop.is_set():
+                if course.stop.is_set():
                     raise BatchEnded(STOPPED, Stage.FETCH)
                 at_hand: list[Item] = []
                 for item, got in group:
@@ -70,24 +73,24 @@ class Pipeline:
                         yield item.failed(got, Stage.FETCH)
                     else:
                         at_hand.append(evolve(item, torrent=got))
-                yield from self._submit_different(at_hand, stop, lessons)
+                yield from self._submit_different(at_hand, course)
 
-    def _submit_different(self, items: Sequence[Item], stop: Event, lessons: Lessons) -> Iterator[Outcome]:
+    def _submit_different(self, items: Sequence[Item], course: Course) -> Iterator[Outcome]:
         """Submit each torrent once; one that has failed in this batch is not tried again under another URL."""
         twins = Twins(items, Item.is_same_torrent)
         fresh: list[Item] = []
         for item in twins.first:
-            failure = lessons.failure_of(item)
+            failure = course.lessons.failure_of(item)
             if failure is None:
                 fresh.append(item)
             else:
                 yield from twins.outcomes(item.echo(failure))
-        for outcome in self._submit_group(fresh, stop, lessons):
+        for outcome in self._submit_group(fresh, course):
             yield from twins.outcomes(outcome)
 
-    def _submit_group(self, items: Sequence[Item], stop: Event, lessons: Lessons) -> Iterator[Outcome]:
+    def _submit_group(self, items: Sequence[Item], course: Course) -> Iterator[Outcome]:
         if items:
-            yield from submit_group(items, client=self.client, repository=self.repository, lessons=lessons, stop=stop)
+            yield from submit_group(items, client=self.client, repository=self.repository, course=course)
 
     @contextmanager
     def _keeping_what_was_fetched(self, lessons: Lessons) -> Iterator[None]:
@@ -117,13 +120,9 @@ class Pipeline:
         if stop.is_set():
             raise BatchEnded(STOPPED, Stage.LOOK_UP)
         try:
-            records = self.repository.find([item.request.torrent_url for item in items], client=self.client.name)
-            if records:
-                present = self.client.look_up([record.info_hashes for record in records.values()], stop)
-            else:
-                self.client.check(stop)
-                present = frozenset()
-            there = {url: record for url, record in records.items() if record.info_hashes in present}
+            known = find_known(items, client=self.client, repository=self.repository, stop=stop)
+            records = known.records
+            there = {url: record for url, record in records.items() if record.info_hashes in known.present}
             return self._report_present(items, there), [
                 _with_torrent_on_record(item, records) for item in items if item.request.torrent_url not in there
             ]
@@ -144,25 +143,33 @@ class Pipeline:
             if item.request.torrent_url in after
         ]
 
-    def _obtain(
-        self, item: Item, is_over: Callable[[], bool], stop: Event, lessons: Lessons
-    ) -> Torrent | AudiobatchError:
+    def _obtain(self, item: Item, course: Course) -> Torrent | AudiobatchError:
         """Fetch the torrent if it is not at hand; runs ahead, in threads of its own."""
         if item.torrent is not None:
             return item.torrent
-        if is_over():
+        if course.is_over():
             return STOPPED
         url = item.request.torrent_url
-        if (wish := lessons.wish_of(url)) is not None:
+        if (wish := course.lessons.wish_of(url)) is not None:
             return not_attempted(wish)
+        begun = time.monotonic()
         try:
-            with while_wanted(is_over):
-                torrent = self.fetch_retry.call(lambda: self.fetcher.fetch(item.request), stop=stop)
+            torrent = self._fetch(item, course)
         except AudiobatchError as error:
-            lessons.note_fetch(url, error)
+            course.lessons.note_fetch(url, error)
             return error
-        lessons.note_torrent(evolve(item, torrent=torrent))
+        course.lessons.note_torrent(evolve(item, torrent=torrent))
+        course.teller.fetched(item, torrent, time.monotonic() - begun)
         return torrent
+
+    def _fetch(self, item: Item, course: Course) -> Torrent:
+        tell = partial(course.teller.waiting, item)
+        with waiting_with(Patience(course.is_over, partial(tell, code=FailureCode.RATE_LIMITED))):
+            return self.fetch_retry.call(
+                lambda: self.fetcher.fetch(item.request),
+                stop=course.stop,
+                on_wait=lambda seconds, error: tell(seconds, error.code),
+            )
 
 
 @contextmanager

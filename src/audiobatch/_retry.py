@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
@@ -43,13 +44,21 @@ class RetryPolicy:
             if not getattr(self, name) >= least:
                 raise ConfigurationError(f"{name} must be at least {least}")
 
-    def call(self, function: Callable[[], _T], *, stop: Event, unless: Callable[[_T], bool] | None = None) -> _T:
+    def call(
+        self,
+        function: Callable[[], _T],
+        *,
+        stop: Event,
+        unless: Callable[[_T], bool] | None = None,
+        on_wait: Callable[[float, AudiobatchError], None] | None = None,
+    ) -> _T:
         """Call until it succeeds; with `unless`, until the result satisfies that.
 
         Args:
             function: What to call.
             stop: Ends the waiting, and with it the tries, as soon as it is set.
             unless: Tells of a result whether it will do.
+            on_wait: Told before each wait how many seconds it takes, and the error that is the reason.
 
         Returns:
             The result of the last call.
@@ -73,6 +82,7 @@ class RetryPolicy:
             sleep=sleep_using_event(stop),
             retry=retry_if_exception(self._is_worth_waiting)
             | retry_if_result(lambda result: unless is not None and not unless(result)),
+            before_sleep=partial(_tell, on_wait) if on_wait else None,
             retry_error_callback=_last_outcome,
         )(function)
 
@@ -84,6 +94,12 @@ class RetryPolicy:
         asked_for = error.retry_after if isinstance(error, AudiobatchError) else None
         backoff: float = self.wait * self.factor ** (state.attempt_number - 1)
         return min(max(backoff, asked_for or 0), self.max_wait)
+
+
+def _tell(on_wait: Callable[[float, AudiobatchError], None], state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, AudiobatchError) and state.next_action:
+        on_wait(state.next_action.sleep, error)
 
 
 def _last_outcome(state: RetryCallState) -> object:

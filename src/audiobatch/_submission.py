@@ -9,6 +9,7 @@ from threading import Event
 
 from attrs import evolve, mutable
 
+from audiobatch._course import Course
 from audiobatch._item import STOPPED, BatchEnded, Item, not_attempted
 from audiobatch._lessons import Lessons
 from audiobatch._serial import SerialClient
@@ -22,8 +23,9 @@ from audiobatch.errors import (
     Unsupported,
 )
 from audiobatch.metainfo import TorrentFile
-from audiobatch.models import Download, DownloadStatus, Outcome, Stage
+from audiobatch.models import Download, DownloadStatus
 from audiobatch.protocols import Repository
+from audiobatch.results import Outcome, Stage
 
 _log = logging.getLogger("audiobatch")
 _MAX_SENDS = 2
@@ -90,7 +92,7 @@ class _Entry:
 
 
 def submit_group(
-    items: Sequence[Item], *, client: SerialClient, repository: Repository, lessons: Lessons, stop: Event
+    items: Sequence[Item], *, client: SerialClient, repository: Repository, course: Course
 ) -> Iterator[Outcome]:
     """Yield the outcome of each item that was submitted, or was there already.
 
@@ -98,35 +100,34 @@ def submit_group(
         items: Their torrents are at hand. What turns out to be the same one comes in a group of its own, later.
         client: Where they go.
         repository: Where it is written down before.
-        lessons: What the batch has learnt; what is learnt here is added.
-        stop: Keeps what has not been handed over from being so.
+        course: Its stop keeps what has not been handed over from being so; what is learnt here is added.
 
     Raises:
         BatchEnded: What was yielded before stands; the other items were not handed over.
     """
     try:
-        present = client.look_up([item.info_hashes for item in items], stop)
+        present = client.look_up([item.info_hashes for item in items], course.stop)
     except AudiobatchError as error:
         raise BatchEnded(error, Stage.LOOK_UP) from None
     try:
         entries, later = _reserve([(item, item.info_hashes in present) for item in items], client.name, repository)
     except AudiobatchError as error:
         raise BatchEnded(error, Stage.RESERVE) from None
-    end = _submit([entry for entry in entries if not entry.present], client, stop)
+    end = _submit([entry for entry in entries if not entry.present], client, course)
     try:
-        _settle(entries, repository, lessons)
+        _settle(entries, repository, course.lessons)
     except AudiobatchError as error:
         _log.warning("the outcome of %d downloads is not on record; recover() mends that: %s", len(entries), error)
         end = end or BatchEnded(not_attempted(error), Stage.SETTLE)
     for entry in entries:
         if entry.has_outcome:
             outcome = entry.outcome()
-            lessons.note_outcome(entry.item, outcome)
+            course.lessons.note_outcome(entry.item, outcome)
             yield outcome
     if end is not None:
         raise end
     if later:
-        yield from submit_group(later, client=client, repository=repository, lessons=lessons, stop=stop)
+        yield from submit_group(later, client=client, repository=repository, course=course)
 
 
 def _reserve(
@@ -159,14 +160,14 @@ def _reserve(
     return entries, later
 
 
-def _submit(entries: Sequence[_Entry], client: SerialClient, stop: Event) -> BatchEnded | None:
+def _submit(entries: Sequence[_Entry], client: SerialClient, course: Course) -> BatchEnded | None:
     """Hand over what is absent, and look it up; say why if the batch has to end."""
     waiting = deque(entries)
     end = None
     while waiting and end is None:
-        sent, end = _send(waiting, client, stop)
+        sent, end = _send(waiting, client, course)
         if sent:
-            end = _confirm(sent, client, stop) or end
+            end = _confirm(sent, client, course.stop) or end
         # Only a lookup that shows absence allows to send again what had no clear answer, or shared one with others.
         again = [
             entry
@@ -179,14 +180,16 @@ def _submit(entries: Sequence[_Entry], client: SerialClient, stop: Event) -> Bat
     return end
 
 
-def _send(waiting: deque[_Entry], client: SerialClient, stop: Event) -> tuple[list[_Entry], BatchEnded | None]:
+def _send(waiting: deque[_Entry], client: SerialClient, course: Course) -> tuple[list[_Entry], BatchEnded | None]:
     """Send until all is sent, or an answer says that looking up or ending the batch comes first."""
     sent: list[_Entry] = []
     while waiting:
-        if stop.is_set():
+        if course.stop.is_set():
             return sent, BatchEnded(STOPPED, Stage.SUBMIT)
         together = _take_together(waiting) if client.takes_many else [waiting.popleft()]
         answer = _hand_over(together, client)
+        if was_done(answer):
+            course.teller.submitted([entry.item for entry in together])
         sent.extend(together)
         if isinstance(answer, ClientAuthError):
             return sent, BatchEnded(not_attempted(answer), Stage.SUBMIT)

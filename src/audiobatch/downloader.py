@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from itertools import chain, islice
 from threading import Event
-from typing import Final, TypeAlias
+from typing import Final
 
+from audiobatch._admission import SavePath, admit
 from audiobatch._item import Item
 from audiobatch._pipeline import Pipeline
+from audiobatch._planning import plan_batch
 from audiobatch._retry import RetryPolicy
 from audiobatch._serial import SerialClient
-from audiobatch._urls import is_magnet
+from audiobatch._telling import Announcer, Teller
 from audiobatch.errors import (
     BatchTooLargeError,
     ConfigurationError,
     EmptyBatchError,
     InvalidBatchError,
-    InvalidRequestError,
 )
-from audiobatch.metainfo import parse_magnet
-from audiobatch.models import BatchResult, Download, DownloadFailure, DownloadRequest, Outcome, Stage
+from audiobatch.events import Listener
+from audiobatch.models import Download, GivenRequest
+from audiobatch.plans import BatchPlan
 from audiobatch.protocols import Repository, TorrentClient, TorrentFetcher
+from audiobatch.results import BatchResult, DownloadFailure, Outcome
 
 _log = logging.getLogger("audiobatch")
-
-GivenRequest: TypeAlias = DownloadRequest | Mapping[str, object]
 
 MAX_BATCH_SIZE: Final = 50
 """Requests that a batch may hold, unless the downloader is told otherwise."""
@@ -84,12 +85,16 @@ class BatchDownloader:
         max_concurrent_fetches: Torrents fetched at once, at least 1.
         fetch_retry: How to go on after a tracker's transient error.
         confirm_retry: How to look for a torrent that the client does not show yet.
+        save_path: Makes the folder for a request that names none, such as
+            `audiobatch.folders.SavePathTemplate`. An item that would share its folder with
+            another torrent of the batch fails alone.
+        on_event: Gets each event of `audiobatch.events`.
 
     Raises:
         ConfigurationError: A number is below 1.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a decision of its own
         self,
         *,
         client: TorrentClient,
@@ -99,12 +104,16 @@ class BatchDownloader:
         max_concurrent_fetches: int = 4,
         fetch_retry: RetryPolicy = FETCH_RETRY,
         confirm_retry: RetryPolicy = CONFIRM_RETRY,
+        save_path: SavePath | None = None,
+        on_event: Listener | None = None,
     ) -> None:
         if max_batch_size < 1 or max_concurrent_fetches < 1:
             raise ConfigurationError("max_batch_size and max_concurrent_fetches must be at least 1")
         self._max_batch_size = max_batch_size
         self._client = SerialClient(client, confirm_retry)
         self._repository = repository
+        self._save_path = save_path
+        self._announce = Announcer(on_event)
         self._pipeline = Pipeline(
             client=self._client,
             fetcher=fetcher,
@@ -130,12 +139,16 @@ class BatchDownloader:
         """
         return BatchResult(self.stream(requests, stop=stop))
 
-    def stream(self, requests: Iterable[GivenRequest], *, stop: Event | None = None) -> Iterator[Outcome]:
+    def stream(self, requests: Iterable[GivenRequest], *, stop: Event | None = None) -> Generator[Outcome, None, None]:
         """Queue a batch, and yield each outcome as soon as it is settled, in no fixed order.
 
         Takes and raises the same as `run`, at the call. An iteration that is not finished
         leaves the rest of the batch undone.
+
+        Raises:
+            ConfigurationError: This is called by the downloader's own listener.
         """
+        self._announce.require_silence()
         return self._stream(admit_batch(requests, limit=self._max_batch_size), stop or Event())
 
     def download(self, request: GivenRequest, *, stop: Event | None = None) -> Download:
@@ -148,6 +161,26 @@ class BatchDownloader:
         if isinstance(outcome, DownloadFailure):
             raise outcome.as_error()
         return outcome
+
+    def plan(self, requests: Iterable[GivenRequest], *, stop: Event | None = None) -> BatchPlan:
+        """Say what `run` would do, as far as it can be known without a fetch; nothing is fetched, added or written.
+
+        Requests are validated, and duplicates found: by URL, and where info-hashes are known,
+        from magnet links and records, by those too.
+
+        Raises:
+            InvalidBatchError: As for `run`.
+            ClientError: The client cannot be asked what it has.
+            RepositoryError: The records cannot be read.
+        """
+        admission = admit(admit_batch(requests, limit=self._max_batch_size), self._save_path)
+        return plan_batch(
+            admission.items,
+            admission.failures,
+            client=self._client,
+            repository=self._repository,
+            stop=stop or Event(),
+        )
 
     def recover(self, *, stop: Event | None = None) -> BatchResult:
         """Settle what earlier runs left open, without asking any tracker again.
@@ -172,29 +205,10 @@ class BatchDownloader:
         _log.info("recovery looked at %d downloads", len(outcomes))
         return BatchResult(outcomes)
 
-    def _stream(self, given: Sequence[GivenRequest], stop: Event) -> Iterator[Outcome]:
-        _log.info("batch of %d started", len(given))
-        successful = 0
-        items: list[Item] = []
-        for index, request in enumerate(given):
-            try:
-                items.append(_admit(index, request))
-            except InvalidRequestError as error:
-                yield DownloadFailure.from_error(error, index=index, request=request, stage=Stage.VALIDATE)
-        for outcome in self._pipeline.run(items, stop):
-            successful += isinstance(outcome, Download)
-            yield outcome
-        _log.info("batch finished: %d successful, %d failed", successful, len(given) - successful)
-
-
-def _admit(index: int, request: GivenRequest) -> Item:
-    valid = request if isinstance(request, DownloadRequest) else _read(request)
-    # A magnet link holds all there is to fetch.
-    return Item(index, valid, parse_magnet(valid.torrent_url) if is_magnet(valid.torrent_url) else None)
-
-
-def _read(request: Mapping[str, object]) -> DownloadRequest:
-    # Imported when it is needed, for it brings a converter that takes long to import.
-    from audiobatch import wire  # noqa: PLC0415
-
-    return wire.load_request(request)
+    def _stream(self, given: Sequence[GivenRequest], stop: Event) -> Generator[Outcome, None, None]:
+        teller = Teller(self._announce)
+        with teller.batch(len(given)):
+            admission = admit(given, self._save_path)
+            for outcome in chain(admission.failures, self._pipeline.run(admission.items, stop, teller)):
+                teller.settled(outcome)
+                yield outcome

@@ -1,13 +1,13 @@
 """What goes into a batch and what comes out of it: values, no I/O.
 
-A `DownloadRequest` becomes a `Download` or a `DownloadFailure`; a `BatchResult` holds
-one of them for each request. `AddOptions` and `TorrentStatus` are what passes between
-the pipeline and a torrent client.
+A `DownloadRequest` becomes a `Download`, which is its record too, or a failure (see
+`audiobatch.results`). `AddOptions` and `TorrentStatus` are what passes between the
+pipeline and a torrent client.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from attrs import field, frozen
 
 from audiobatch._urls import is_magnet, origin
-from audiobatch.errors import AudiobatchError, BatchFailed, FailureCode, InvalidRequestError, NotATorrent, error_for
+from audiobatch.errors import InvalidRequestError, NotATorrent
 from audiobatch.metainfo import InfoHashes, Torrent, parse_magnet
 
 MAX_TITLE_LENGTH: Final = 500
@@ -99,13 +99,16 @@ class DownloadRequest:
         return AddOptions(category=self.category, tags=self.tags, save_path=self.save_path, paused=self.paused)
 
 
+_OPTIONAL_TEXTS: Final = {"series": MAX_SERIES_LENGTH, "category": None, "save_path": None}
+_TEXTS: Final = {"title": MAX_TITLE_LENGTH, "author": MAX_AUTHOR_LENGTH, **_OPTIONAL_TEXTS}
+
+
 def _problems(request: DownloadRequest) -> Iterator[str]:
     yield from _text_problems("title", request.title, MAX_TITLE_LENGTH, required=True)
     yield from _text_problems("author", request.author, MAX_AUTHOR_LENGTH, required=True)
     yield from _url_problems(request.torrent_url)
-    yield from _text_problems("series", request.series, MAX_SERIES_LENGTH)
-    yield from _text_problems("category", request.category)
-    yield from _text_problems("save_path", request.save_path)
+    for name, maximum in _OPTIONAL_TEXTS.items():
+        yield from _text_problems(name, getattr(request, name), maximum)
     if not isinstance(request.tags, tuple):
         yield "tags must be a list of texts"
     else:
@@ -152,6 +155,29 @@ def _url_problems(url: object) -> Iterator[str]:
             origin(url)
         except ValueError:
             yield "torrent_url names no host, or a port that is no number"
+
+
+GivenRequest: TypeAlias = DownloadRequest | Mapping[str, object]
+"""A request as a caller may give it; a mapping is read as `audiobatch.wire.load_request` does."""
+
+
+def show_request(request: object) -> str:
+    """Return a repr without secrets; what did not validate may hold them anywhere."""
+    return repr(request) if isinstance(request, DownloadRequest) else "..."
+
+
+def texts_of(request: GivenRequest) -> dict[str, str | None]:
+    """Return the texts that may be shown of a request, URL and tags left out.
+
+    What did not validate may hold anything, or be anything: of that, what is a good text by itself.
+    """
+    found = {
+        name: request.get(name) if isinstance(request, Mapping) else getattr(request, name, None) for name in _TEXTS
+    }
+    return {
+        name: value if isinstance(value, str) and not any(_text_problems(name, value, _TEXTS[name])) else None
+        for name, value in found.items()
+    }
 
 
 class DownloadStatus(StrEnum):
@@ -203,119 +229,6 @@ class Download:
     def info_hash(self) -> str:
         """The info-hash to show: v1 (40 hex digits) where there is one, else v2 (64)."""
         return self.info_hashes.primary
-
-
-class Stage(StrEnum):
-    """Where in the pipeline an item failed."""
-
-    VALIDATE = "validate"
-    LOOK_UP = "look_up"
-    FETCH = "fetch"
-    RESERVE = "reserve"
-    SUBMIT = "submit"
-    CONFIRM = "confirm"
-    SETTLE = "settle"
-
-
-_PREFIXES: Final = {Stage.VALIDATE: "Validation failed: ", Stage.FETCH: "Failed to download torrent: "}
-_PREFIX: Final = "Failed to create download: "
-
-
-def _show_request(request: object) -> str:
-    return repr(request) if isinstance(request, DownloadRequest) else "..."
-
-
-@frozen(kw_only=True)
-class DownloadFailure:
-    """A request that is not in the torrent client, or (`FailureCode.UNCONFIRMED`) may not be.
-
-    Attributes:
-        index: The position of the request in the batch, from 0.
-        request: The request as it was given; what did not validate stands here as it came.
-        error: One friendly sentence, free of secrets.
-        code: The reason, for programs.
-        stage: Where in the pipeline it failed.
-        retryable: The same request may succeed later, unchanged.
-        retry_after: Seconds to wait before that, if the other side said so.
-    """
-
-    index: int
-    request: DownloadRequest | Mapping[str, object] = field(repr=_show_request)
-    error: str
-    code: FailureCode
-    stage: Stage
-    retryable: bool
-    retry_after: float | None = None
-
-    @classmethod
-    def from_error(
-        cls, error: AudiobatchError, *, index: int, request: DownloadRequest | Mapping[str, object], stage: Stage
-    ) -> DownloadFailure:
-        """Describe an error that ended one item."""
-        return cls(
-            index=index,
-            request=request,
-            error=f"{_PREFIXES.get(stage, _PREFIX)}{error}",
-            code=error.code,
-            stage=stage,
-            retryable=error.transient,
-            retry_after=error.retry_after,
-        )
-
-    def as_error(self) -> AudiobatchError:
-        """Return an error of the class that belongs to the code, with a note of the index."""
-        error = error_for(self.code, self.error, retry_after=self.retry_after)
-        error.add_note(f"item {self.index} of the batch")
-        return error
-
-
-Outcome: TypeAlias = Download | DownloadFailure
-
-
-def _in_request_order(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
-    return tuple(sorted(outcomes, key=lambda outcome: outcome.index))
-
-
-@frozen
-class BatchResult:
-    """What became of a batch: one outcome for each request, in request order.
-
-    Args:
-        outcomes: All outcomes, each with its ``index``.
-    """
-
-    outcomes: tuple[Outcome, ...] = field(converter=_in_request_order)
-
-    @property
-    def successful(self) -> tuple[Download, ...]:
-        """Everything that is in the torrent client, under the info-hash it is reported with."""
-        return tuple(outcome for outcome in self.outcomes if isinstance(outcome, Download))
-
-    @property
-    def failed(self) -> tuple[DownloadFailure, ...]:
-        """Everything that is not there, or of which that is not certain (``unconfirmed``)."""
-        return tuple(outcome for outcome in self.outcomes if isinstance(outcome, DownloadFailure))
-
-    @property
-    def retryable(self) -> tuple[DownloadRequest, ...]:
-        """The requests worth running again as they are."""
-        return tuple(
-            failure.request
-            for failure in self.failed
-            if failure.retryable and isinstance(failure.request, DownloadRequest)
-        )
-
-    def raise_for_failures(self) -> None:
-        """Do nothing if everything succeeded.
-
-        Raises:
-            BatchFailed: Something failed: an `ExceptionGroup` with one error for each item.
-        """
-        if self.failed:
-            raise BatchFailed(
-                f"{len(self.failed)} of {len(self.outcomes)} downloads failed",
-                [failure.as_error() for failure in self.failed],
-            )
 
 
 class TorrentState(StrEnum):

@@ -13,7 +13,8 @@ from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from audiobatch.errors import InvalidBatchError, InvalidRequestError
-from audiobatch.models import BatchResult, Download, DownloadFailure, DownloadRequest
+from audiobatch.models import Download, DownloadRequest
+from audiobatch.results import BatchResult, DownloadFailure, Outcome
 
 _FIELDS: Final = {attribute.name: attribute for attribute in attrs.fields(DownloadRequest)}
 _REQUIRED: Final = tuple(name for name, attribute in _FIELDS.items() if attribute.default is attrs.NOTHING)
@@ -75,9 +76,15 @@ def dump_result(result: BatchResult) -> dict[str, Any]:
     It holds the requests with their whole URLs, as they came: it is for the caller who gave them.
     """
     return {
-        "successful": [_converter.unstructure(download) for download in result.successful],
-        "failed": [_converter.unstructure(failure) for failure in result.failed],
+        "successful": [dump_outcome(download) for download in result.successful],
+        "failed": [dump_outcome(failure) for failure in result.failed],
     }
+
+
+def dump_outcome(outcome: Outcome) -> dict[str, Any]:
+    """Return one outcome as it stands in `dump_result`, for whoever passes them on one by one."""
+    dumped: dict[str, Any] = _converter.unstructure(outcome)
+    return dumped
 
 
 def _dump_download(download: Download) -> dict[str, Any]:

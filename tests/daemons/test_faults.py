@@ -25,10 +25,10 @@ from audiobatch import (
     RetryPolicy,
 )
 from audiobatch.clients.qbittorrent import QBittorrentClient
-from audiobatch.downloader import GivenRequest
 from audiobatch.fetchers.http import HttpFetcher
-from audiobatch.models import BatchResult, Outcome
+from audiobatch.models import GivenRequest
 from audiobatch.repositories.sqlite import SQLiteRepository
+from audiobatch.results import BatchResult, Outcome
 from support.fault_proxy import Fault, FaultProxy
 from support.fault_table import ADD, HITS, LOOKUP, Count, FaultTable, Hit, hits_one_alone, name_of, row_of
 from support.inline import Inline

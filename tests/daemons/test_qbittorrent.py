@@ -23,11 +23,10 @@ from audiobatch import (
     Stage,
 )
 from audiobatch.clients.qbittorrent import QBittorrentClient
-from audiobatch.downloader import GivenRequest
 from audiobatch.errors import ClientAuthError, NotAdded, TorrentRejected
 from audiobatch.fetchers.http import HttpFetcher
 from audiobatch.metainfo import TorrentFile, parse_magnet, parse_torrent
-from audiobatch.models import AddOptions, TorrentState
+from audiobatch.models import AddOptions, GivenRequest, TorrentState
 from audiobatch.repositories.sqlite import SQLiteRepository
 from support.qbittorrent import PASSWORD, USERNAME, Daemon, Generation
 from support.torrents import Kind, book

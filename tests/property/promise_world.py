@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from audiobatch import Download, DownloadRequest, DownloadStatus
 from audiobatch import errors as e
-from audiobatch.downloader import GivenRequest
 from audiobatch.metainfo import InfoHashes, Torrent, parse_magnet, parse_torrent
-from audiobatch.models import AddOptions, TorrentState, TorrentStatus
+from audiobatch.models import AddOptions, GivenRequest, TorrentState, TorrentStatus
 from audiobatch.protocols import Repository
 from support.torrents import Kind, book
 

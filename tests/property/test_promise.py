@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from audiobatch import BatchDownloader, Download, DownloadFailure, DownloadRequest, DownloadStatus, FailureCode
-from audiobatch.downloader import GivenRequest
 from audiobatch.errors import ClientError, RepositoryError
 from audiobatch.metainfo import InfoHashes
-from audiobatch.models import Outcome
+from audiobatch.models import GivenRequest
 from audiobatch.protocols import Repository
 from audiobatch.repositories import sqlite
 from audiobatch.repositories.memory import MemoryRepository
+from audiobatch.results import Outcome
 from property.promise_world import BOOKS, GIVEN, LEADS_TO, NAMES, PLANS, Crash, OneByOne, Plan, World
 from support.fakes import AT_ONCE
 from support.inline import Inline

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiobatch.errors import InvalidRequestError
-from audiobatch.models import BatchResult, DownloadFailure, DownloadRequest, Stage
+from audiobatch.models import DownloadRequest
+from audiobatch.results import BatchResult, DownloadFailure, Stage
 from audiobatch.wire import dump_request, dump_result, load_batch, load_request
 
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")

@@ -8,9 +8,9 @@ from audiobatch import BatchDownloader, Stage
 from audiobatch.errors import BlockedAddress, ConfigurationError, FetchDenied
 from audiobatch.fetchers.choice import FirstAccepting
 from audiobatch.metainfo import MagnetLink, parse_magnet
-from audiobatch.models import DownloadFailure
 from audiobatch.protocols import SupportsAccepts, TorrentFetcher
 from audiobatch.repositories.memory import MemoryRepository
+from audiobatch.results import DownloadFailure
 from support.fakes import AT_ONCE, FakeClient, FakeFetcher, codes, request
 
 

@@ -11,16 +11,8 @@ from attrs.exceptions import FrozenInstanceError
 from audiobatch import errors
 from audiobatch.errors import AudiobatchError, FailureCode, InvalidRequestError, NotATorrent, error_for
 from audiobatch.metainfo import InfoHashes, parse_torrent
-from audiobatch.models import (
-    AddOptions,
-    BatchResult,
-    Download,
-    DownloadFailure,
-    DownloadRequest,
-    DownloadStatus,
-    Outcome,
-    Stage,
-)
+from audiobatch.models import AddOptions, Download, DownloadRequest, DownloadStatus
+from audiobatch.results import BatchResult, DownloadFailure, Outcome, Stage
 from support.torrents import book
 
 V1, V2 = "a" * 40, "b" * 64

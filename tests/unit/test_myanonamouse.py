@@ -30,9 +30,10 @@ from audiobatch.fetchers.choice import FirstAccepting
 from audiobatch.fetchers.http import HttpFetcher
 from audiobatch.fetchers.myanonamouse import MyAnonamouseFetcher, download_url
 from audiobatch.metainfo import Torrent, TorrentFile, parse_magnet
-from audiobatch.models import DownloadFailure, DownloadRequest
+from audiobatch.models import DownloadRequest
 from audiobatch.protocols import SupportsAccepts
 from audiobatch.repositories.memory import MemoryRepository
+from audiobatch.results import DownloadFailure
 from audiobatch.sessions import FileSessionStore, MemorySessionStore, Session
 from support.fakes import FakeClient, codes
 from support.myanonamouse import (

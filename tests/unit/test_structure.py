@@ -48,9 +48,18 @@ def test_httpx_stays_at_the_rim(module: Path) -> None:
     assert "httpx" not in imported(module)
 
 
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_only_the_async_facade_knows_of_event_loops(module: Path) -> None:
+    """The pipeline has one colour."""
+    facade = module.name in ("aio.py", "_async_plugins.py")
+
+    assert facade or not any(name.split(".")[0] in ("anyio", "asyncio", "trio") for name in imported(module))
+
+
 @pytest.mark.parametrize(
     "module",
     [
+        *("results.py", "plans.py", "_tables.py", "_names.py", "_same_folder.py"),
         *("models.py", "metainfo.py", "_layout.py", "_bencode.py", "_settle.py", "_urls.py", "errors.py"),
         *(f"fetchers/{name}.py" for name in ("_addresses", "_answers", "_mam_answers", "_mam_cookie")),
     ],

@@ -10,7 +10,8 @@ import pytest
 
 from audiobatch.errors import FailureCode, FetchUnavailable, InvalidBatchError, InvalidRequestError
 from audiobatch.metainfo import InfoHashes, parse_torrent
-from audiobatch.models import BatchResult, Download, DownloadFailure, DownloadRequest, DownloadStatus, Stage
+from audiobatch.models import Download, DownloadRequest, DownloadStatus
+from audiobatch.results import BatchResult, DownloadFailure, Stage
 from audiobatch.wire import dump_request, dump_result, load_batch, load_request
 from support.torrents import book
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Event, Lock, Semaphore
 from typing import Final
 
-from audiobatch._patience import nobody_waits
+from audiobatch._patience import nobody_waits, tell_of_wait
 from audiobatch.errors import FetchError
 
 _GLANCE: Final = 0.1  # seconds between two looks at whether there is still a reason to wait
@@ -48,6 +48,8 @@ class Pace:
         with self._lock:
             mine = max(self._next, time.monotonic())
             self._next = mine + self._gap
+        if mine - time.monotonic() > _GLANCE:
+            tell_of_wait(mine - time.monotonic())
         while (left := mine - time.monotonic()) > 0 and not self._closed.wait(min(left, _GLANCE)):
             self._raise_if_over()
         self._raise_if_over()
