@@ -44,7 +44,8 @@ def test_nothing_is_done(
 
 def test_what_a_plan_says_is_what_a_run_does(downloader: BatchDownloader, fetcher: FakeFetcher) -> None:
     """Item by item."""
-    batch: list[GivenRequest] = [request("a"), request("a"), magnet("m"), magnet("m again", tracker="two"), request("b"), {}]
+    twins = [request("a"), request("a"), magnet("m"), magnet("m again", tracker="two")]
+    batch: list[GivenRequest] = [*twins, request("b"), {}]
     downloader.run([request("b")])
     plan = downloader.plan(batch)
     fetched = len(fetcher.fetched)
