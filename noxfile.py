@@ -52,14 +52,14 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def mypy(session: nox.Session) -> None:
     """Check the types, of the tests too."""
-    session.install(".[libtorrent]", *_group("typing"))
+    session.install(".[libtorrent,progress]", *_group("typing"))
     session.run("mypy")
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run all tests against the installed package; those that need a daemon skip without it."""
-    session.install(".[libtorrent]", *_group("tests"))
+    session.install(".[libtorrent,progress]", *_group("tests"))
     # What a daemon does to us for minutes does not depend on the Python: the newest one is enough for that.
     left_out = () if session.python == PYTHONS[-1] else tuple(f"--ignore={path}" for path in LONG)
     session.run("coverage", "run", "-m", "pytest", *left_out, *session.posargs)
@@ -68,7 +68,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(default=False)
 def soak(session: nox.Session) -> None:
     """Attack the promise for longer: random histories by the thousand, and 70 kills on each generation."""
-    session.install(".[libtorrent]", *_group("tests"))
+    session.install(".[libtorrent,progress]", *_group("tests"))
     long = {"HYPOTHESIS_PROFILE": "thorough", "AUDIOBATCH_KILLS": "70"}
     histories = ["tests/property", "tests/daemons/test_crashes.py", "tests/daemons/test_random_histories.py"]
     session.run("pytest", *histories, *session.posargs, env=long)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import Enum
 from html import escape
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from attrs import frozen
 
@@ -18,12 +19,13 @@ Row: TypeAlias = dict[str, str | int | float | bool | None]
 class Tone(Enum):
     """How good the news of a line is: a mark that a reader without colours sees too, and a colour for the others.
 
-    The colours are such that both a white and a nearly black page show them well (WCAG 2.1, 3:1).
+    The colours are such that a white page and a nearly black one show them well (WCAG 2.1, 3:1), and so do
+    the grey rows of a notebook.
     """
 
     GOOD = ("✓", "#2a9d5c")
     BAD = ("✗", "#d9534f")
-    OPEN = ("?", "#b8860b")
+    OPEN = ("?", "#ad7f0b")
 
 
 @frozen(kw_only=True)
@@ -44,7 +46,7 @@ def line(index: int, request: GivenRequest, tone: Tone, verdict: str, details: s
     about = texts_of(request)
     return Line(
         index=index,
-        title=about["title"] or "(no title)",
+        title=(about["title"] or "").strip() or "(no title)",
         author=about["author"] or "",
         series=about["series"] or "",
         tone=tone,
@@ -58,8 +60,41 @@ _HEADINGS: Final = ("#", "Title", "Author", "Series", "Outcome", "Details")
 # reader's own, so that it suits light and dark.
 _TABLE: Final = "border-collapse:collapse;color:inherit;background:transparent;font-size:0.95em"
 _CAPTION: Final = "caption-side:top;text-align:left;color:inherit;font-weight:bold;padding:0.3em 0"
-_CELL: Final = "text-align:left;vertical-align:top;padding:0.3em 0.8em;border-bottom:1px solid rgba(128,128,128,0.4)"
-_WIDE: Final = f"{_CELL};overflow-wrap:anywhere;max-width:30em"
+_CELL: Final = (
+    "text-align:left;vertical-align:top;line-height:1.4;padding:0.3em 0.6em;"
+    "border-bottom:1px solid rgba(128,128,128,0.4)"
+)
+
+
+class Tabular(ABC):
+    """Shows itself as a table: with ``str()``, in IPython, and in a notebook."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def _caption(self) -> str:
+        """What stands above the table."""
+
+    @property
+    @abstractmethod
+    def _lines(self) -> Sequence[Line]:
+        """What stands in it."""
+
+    def __str__(self) -> str:
+        return as_text(self._caption, self._lines)
+
+    def _repr_html_(self) -> str:
+        return as_html(self._caption, self._lines)
+
+    def _repr_pretty_(self, printer: _Printer, _: bool, /) -> None:  # noqa: FBT001 - IPython calls it so
+        printer.text(str(self))
+
+
+class _Printer(Protocol):
+    """IPython's."""
+
+    def text(self, obj: str, /) -> object: ...
 
 
 def as_text(caption: str, lines: Sequence[Line]) -> str:
@@ -90,10 +125,15 @@ def _html_row(line: Line) -> str:
     # dir="auto", since a title may be written from right to left without turning the cells around it.
     return (
         f'<tr><td style="{_CELL}">{line.index}</td>'
-        f'<th scope="row" dir="auto" style="{_WIDE};font-weight:inherit">{escape(line.title)}</th>'
-        f'<td dir="auto" style="{_WIDE}">{escape(line.author)}</td>'
-        f'<td dir="auto" style="{_WIDE}">{escape(line.series)}</td>'
-        f'<td style="{_CELL};border-left:4px solid {colour};white-space:nowrap">'
+        f'<th scope="row" dir="auto" style="{_wide(line.title)};font-weight:inherit">{escape(line.title)}</th>'
+        f'<td dir="auto" style="{_wide(line.author)}">{escape(line.author)}</td>'
+        f'<td dir="auto" style="{_wide(line.series)}">{escape(line.series)}</td>'
+        f'<td style="{_CELL};box-shadow:inset 4px 0 {colour};white-space:nowrap">'
         f'<span aria-hidden="true">{mark}</span> {escape(line.verdict)}</td>'
-        f'<td dir="auto" style="{_WIDE}">{escape(line.details)}</td></tr>'
+        f'<td dir="auto" style="{_wide(line.details, least=12)}">{escape(line.details)}</td></tr>'
     )
+
+
+def _wide(text: str, *, least: int = 6) -> str:
+    """Return the style of a cell that wraps its text, and breaks a word only if it is very long."""
+    return f"{_CELL};overflow-wrap:anywhere;max-width:30em" + (f";min-width:{least}em" if text else "")

@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from audiobatch._tables import Line, Row, Tone, as_html, as_text, line
+from audiobatch._tables import Line, Row, Tabular, Tone, line
 from audiobatch.models import GivenRequest, show_request, texts_of
 
 
@@ -57,10 +57,10 @@ _ACTIONS: Final = {
 
 
 @frozen
-class BatchPlan:
+class BatchPlan(Tabular):
     """What would become of a batch, as far as it is known before anything is fetched.
 
-    ``str()`` makes a readable table of it, and so does a notebook.
+    ``str()`` makes a readable table of it, and so do IPython and a notebook.
 
     Args:
         items: One for each request, in request order.
@@ -69,7 +69,9 @@ class BatchPlan:
     items: tuple[PlannedDownload, ...] = field(converter=tuple[PlannedDownload, ...])
 
     def rows(self) -> list[Row]:
-        """Return a row for each request, for ``pandas.DataFrame(rows)`` or ``polars.DataFrame(rows)``.
+        """Return a row for each request, for a data frame.
+
+        Such as ``pandas.DataFrame(rows)``, or ``polars.DataFrame(rows, infer_schema_length=None)``.
 
         URLs are left out, for they can hold passkeys.
         """
@@ -84,12 +86,6 @@ class BatchPlan:
             }
             for item in self.items
         ]
-
-    def __str__(self) -> str:
-        return as_text(self._caption, self._lines)
-
-    def _repr_html_(self) -> str:
-        return as_html(self._caption, self._lines)
 
     @property
     def _caption(self) -> str:

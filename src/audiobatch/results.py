@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from attrs import field, frozen
 
-from audiobatch._tables import Line, Row, Tone, as_html, as_text, line
+from audiobatch._tables import Line, Row, Tabular, Tone, line
 from audiobatch.errors import AudiobatchError, BatchFailed, FailureCode, error_for
 from audiobatch.models import Download, DownloadRequest, GivenRequest, show_request, texts_of
 
@@ -83,10 +83,10 @@ def _in_request_order(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
 
 
 @frozen
-class BatchResult:
+class BatchResult(Tabular):
     """What became of a batch: one outcome for each request, in request order.
 
-    ``str()`` makes a readable table of it, and so does a notebook.
+    ``str()`` makes a readable table of it, and so do IPython and a notebook.
 
     Args:
         outcomes: All outcomes, each with its ``index``.
@@ -126,22 +126,22 @@ class BatchResult:
             )
 
     def rows(self) -> list[Row]:
-        """Return a row for each outcome, for ``pandas.DataFrame(rows)`` or ``polars.DataFrame(rows)``.
+        """Return a row for each outcome, for a data frame.
+
+        Such as ``pandas.DataFrame(rows)``, or ``polars.DataFrame(rows, infer_schema_length=None)``.
 
         ``outcome`` is ``queued``, ``already_present``, ``failed`` or ``unconfirmed``; ``retry_after`` is in
         seconds. What does not apply is None. URLs are left out, for they can hold passkeys.
         """
         return [_row(outcome) for outcome in self.outcomes]
 
-    def __str__(self) -> str:
-        return as_text(self._caption, [_line(outcome) for outcome in self.outcomes])
-
-    def _repr_html_(self) -> str:
-        return as_html(self._caption, [_line(outcome) for outcome in self.outcomes])
-
     @property
     def _caption(self) -> str:
         return f"{len(self.successful)} of {len(self.outcomes)} downloads are in the torrent client"
+
+    @property
+    def _lines(self) -> list[Line]:
+        return [_line(outcome) for outcome in self.outcomes]
 
 
 def _verdict(outcome: Outcome) -> str:

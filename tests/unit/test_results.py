@@ -272,3 +272,17 @@ class TestHtml:
 
         assert "<script" not in page
         assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize("shown", [RESULT, PLAN], ids=["result", "plan"])
+def test_ipython_shows_the_text(shown: BatchResult | BatchPlan) -> None:
+    """In its terminal too, the value of a cell is a table."""
+    printed: list[str] = []
+
+    class Printer:
+        def text(self, obj: str, /) -> None:
+            printed.append(obj)
+
+    shown._repr_pretty_(Printer(), False)  # noqa: FBT003 - as IPython calls it
+
+    assert printed == [str(shown)]

@@ -79,7 +79,7 @@ def test_importing_audiobatch_imports_no_adapter_and_no_extra() -> None:
     loaded = set(answer.stdout.split())
 
     assert "audiobatch.downloader" in loaded
-    assert not loaded & {"httpx", "libtorrent", "sqlite3", "anyio"}
+    assert not loaded & {"httpx", "libtorrent", "sqlite3", "anyio", "tqdm"}
     assert not {name for name in loaded if name.startswith(tuple(f"audiobatch.{port}." for port in PORTS))}
 
 
