@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 from anyio import CancelScope, RunFinishedError, from_thread
 from anyio.lowlevel import current_token
 
+from audiobatch._patience import waiting_thread
 from audiobatch.errors import ConfigurationError
 from audiobatch.metainfo import InfoHashes, Torrent
 from audiobatch.models import AddOptions, Download, DownloadRequest, TorrentStatus
@@ -123,9 +124,9 @@ class _Loop:
         """Await in the loop, and return or raise here what comes of it.
 
         Raises:
-            ConfigurationError: This is the loop's own thread, which would wait for itself; or the loop has ended.
+            ConfigurationError: The loop's own thread waits for this, so that nothing could run there; or it has ended.
         """
-        if get_ident() == self._thread:
+        if self._thread in (get_ident(), waiting_thread()):
             raise ConfigurationError("a batch with async plug-ins would block its event loop: use AsyncBatchDownloader")
 
         async def undisturbed() -> _T:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Event
+from threading import Event, get_ident
 
 from attrs import field, frozen
 
@@ -19,12 +19,14 @@ class Course:
         teller: Tells what happens.
         lessons: What it has learnt.
         ended: Set when nobody takes its outcomes any more.
+        thread: The thread in which it was begun, by its identifier.
     """
 
     stop: Event
     teller: Teller = field(factory=Teller)
     lessons: Lessons = field(factory=Lessons, init=False)
     ended: Event = field(factory=Event, init=False)
+    thread: int = field(factory=get_ident, init=False)
 
     def is_over(self) -> bool:
         """Tell whether nothing more is to be begun."""

@@ -16,10 +16,12 @@ class Patience:
     Args:
         is_over: Tells whether nobody waits for it any more.
         on_wait: Told the seconds that a fetcher will wait before it asks.
+        thread: The thread that waits, by its identifier.
     """
 
     is_over: Callable[[], bool] = lambda: False
     on_wait: Callable[[float], None] = lambda _: None
+    thread: int | None = None
 
 
 _patience: ContextVar[Patience] = ContextVar("audiobatch_patience", default=Patience())  # noqa: B039 - it is frozen
@@ -43,3 +45,8 @@ def nobody_waits() -> bool:
 def tell_of_wait(seconds: float) -> None:
     """Let the batch that this thread fetches for know how long it will wait."""
     _patience.get().on_wait(seconds)
+
+
+def waiting_thread() -> int | None:
+    """Return the thread that waits for what this thread fetches, if another one does."""
+    return _patience.get().thread

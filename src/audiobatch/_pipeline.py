@@ -164,7 +164,7 @@ class Pipeline:
 
     def _fetch(self, item: Item, course: Course) -> Torrent:
         tell = partial(course.teller.waiting, item)
-        with waiting_with(Patience(course.is_over, partial(tell, code=FailureCode.RATE_LIMITED))):
+        with waiting_with(Patience(course.is_over, partial(tell, code=FailureCode.RATE_LIMITED), course.thread)):
             return self.fetch_retry.call(
                 lambda: self.fetcher.fetch(item.request),
                 stop=course.stop,

@@ -52,7 +52,7 @@ class RetryPolicy:
         unless: Callable[[_T], bool] | None = None,
         on_wait: Callable[[float, AudiobatchError], None] | None = None,
     ) -> _T:
-        """Call until it succeeds; with `unless`, until the result satisfies that.
+        """Call until it succeeds; with ``unless``, until the result satisfies that.
 
         Args:
             function: What to call.

@@ -36,6 +36,7 @@ from audiobatch.plans import BatchPlan
 from audiobatch.results import BatchResult, Outcome
 
 __all__ = [
+    "MAX_CONCURRENT_BATCHES",
     "AsyncBatchDownloader",
     "AsyncRepository",
     "AsyncSupportsBulkAdd",

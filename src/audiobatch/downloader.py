@@ -136,6 +136,7 @@ class BatchDownloader:
             BatchTooLargeError: There are more than ``max_batch_size``.
             InvalidBatchError: It is no collection of requests. After each of the three,
                 nothing was touched.
+            ConfigurationError: This is called by the downloader's own listener.
         """
         return BatchResult(self.stream(requests, stop=stop))
 
@@ -154,6 +155,10 @@ class BatchDownloader:
     def download(self, request: GivenRequest, *, stop: Event | None = None) -> Download:
         """Queue a single request.
 
+        Args:
+            request: As one of those of `run`.
+            stop: As for `run`.
+
         Raises:
             AudiobatchError: Why it failed: the error that belongs to the failure's code.
         """
@@ -167,6 +172,10 @@ class BatchDownloader:
 
         Requests are validated, and duplicates found: by URL, and where info-hashes are known,
         from magnet links and records, by those too.
+
+        Args:
+            requests: As for `run`.
+            stop: Set it, from any thread, to end the waiting for the client.
 
         Raises:
             InvalidBatchError: As for `run`.

@@ -255,7 +255,13 @@ class BatchFailed(ExceptionGroup[AudiobatchError], AudiobatchError):
 
 
 def error_for(code: FailureCode, message: str, *, retry_after: float | None = None) -> AudiobatchError:
-    """Return the error whose class carries this code."""
+    """Return the error whose class carries this code.
+
+    Args:
+        code: Why it failed.
+        message: One sentence for a person, free of secrets.
+        retry_after: Seconds that the other side asked us to wait, if it did.
+    """
     return _CLASSES[code](message, retry_after=retry_after)
 
 

@@ -124,6 +124,7 @@ class BatchFinished:
 
 
 BatchEvent: TypeAlias = BatchStarted | Fetched | Waiting | Submitted | Settled | BatchFinished
+"""What a listener gets."""
 
 Listener: TypeAlias = Callable[[BatchEvent], None]
 """What ``on_event`` takes."""

@@ -111,6 +111,7 @@ class MagnetLink:
 
 
 Torrent: TypeAlias = TorrentFile | MagnetLink
+"""What a fetcher gets, and a client is given."""
 
 
 def parse_torrent(content: bytes) -> TorrentFile:

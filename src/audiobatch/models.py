@@ -19,9 +19,16 @@ from audiobatch.errors import InvalidRequestError, NotATorrent
 from audiobatch.metainfo import InfoHashes, Torrent, parse_magnet
 
 MAX_TITLE_LENGTH: Final = 500
+"""Characters of a title, after trimming."""
+
 MAX_AUTHOR_LENGTH: Final = 200
+"""Characters of an author's name, after trimming."""
+
 MAX_SERIES_LENGTH: Final = 200
+"""Characters of a series' name, after trimming."""
+
 MAX_URL_LENGTH: Final = 8192
+"""Characters of a torrent's URL, magnet links included."""
 
 
 def _trimmed(value: str) -> str:

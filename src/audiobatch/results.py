@@ -57,7 +57,14 @@ class DownloadFailure:
 
     @classmethod
     def from_error(cls, error: AudiobatchError, *, index: int, request: GivenRequest, stage: Stage) -> DownloadFailure:
-        """Describe an error that ended one item."""
+        """Describe an error that ended one item.
+
+        Args:
+            error: Why it failed.
+            index: The position of the request in the batch, from 0.
+            request: The request as it was given.
+            stage: Where in the pipeline that was.
+        """
         return cls(
             index=index,
             request=request,
@@ -76,6 +83,7 @@ class DownloadFailure:
 
 
 Outcome: TypeAlias = Download | DownloadFailure
+"""What becomes of a request."""
 
 
 def _in_request_order(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:

@@ -26,7 +26,7 @@ from audiobatch.models import AddOptions, Download, DownloadRequest, TorrentStat
 from audiobatch.protocols import Repository, SupportsBulkAdd, SupportsCheck, TorrentFetcher
 from audiobatch.repositories.memory import MemoryRepository
 from contract.repository_contract import RepositoryContract
-from support.fakes import AT_ONCE, FakeBulkClient, FakeFetcher, codes, request, torrent
+from support.fakes import AT_ONCE, FakeBulkClient, FakeClient, FakeFetcher, codes, request, torrent
 
 BACKENDS = ["asyncio", "trio"]
 
@@ -204,12 +204,17 @@ async def test_errors_come_through() -> None:
 @pytest.mark.anyio
 async def test_a_batch_in_the_loops_own_thread_is_refused() -> None:
     """It would wait for itself for ever; the error says what to use."""
-    downloader = downloader_of(Client(), Fetcher(), AsyncRecords())
+    all_of_them = downloader_of(Client(), Fetcher(), AsyncRecords())
+    # Here it is a thread of the batch that calls the loop, while the loop waits for the batch.
+    fetcher_alone = BatchDownloader(
+        client=FakeClient(), fetcher=fetcher_from_async(Fetcher()), repository=MemoryRepository()
+    )
 
-    result = downloader.run([request("a")])
+    for downloader in (all_of_them, fetcher_alone):
+        result = downloader.run([request("a")])
 
-    assert [failure.code for failure in result.failed] == ["configuration"]
-    assert "use AsyncBatchDownloader" in result.failed[0].error
+        assert [failure.code for failure in result.failed] == ["configuration"]
+        assert "use AsyncBatchDownloader" in result.failed[0].error
 
 
 def test_without_a_loop_it_is_refused() -> None:

@@ -38,7 +38,7 @@ class LibtorrentClient(Closing):
     """Downloads by itself while the process runs; the next process goes on where this one stopped.
 
     What was added is on disk when `add` returns, and outlives a crash. Progress is noted when
-    a download is complete, every 30 seconds, and at the end. Unless `settings` say otherwise it
+    a download is complete, every 30 seconds, and at the end. Unless ``settings`` say otherwise it
     listens for peers on port 6881, joins the DHT, and seeds what is complete until it is closed.
     It knows no categories and no tags: those stay with the record.
 

@@ -28,6 +28,8 @@ from audiobatch.metainfo import InfoHashes, MagnetLink, Torrent, parse_magnet, p
 from audiobatch.models import Download, DownloadStatus
 
 SCHEMA_VERSION: Final = 1
+"""The version of the tables, as the file itself says it (``PRAGMA user_version``)."""
+
 _APPLICATION_ID: Final = 0x41624263  # tells our files from other SQLite databases
 
 _SCHEMA: Final = (
@@ -74,6 +76,7 @@ class SQLiteRepository(Closing):
         ConfigurationError: The path is no path of a file.
         SchemaMismatch: The file is no audiobatch database, or of a newer version.
         RepositoryUnavailable: It cannot be opened.
+        RepositoryError: It is damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 30.0) -> None:
