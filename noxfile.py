@@ -11,6 +11,8 @@ import nox
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 LONG = ("tests/daemons/test_faults.py", "tests/daemons/test_random_histories.py")
+DOCUMENTS = "tests/documents"
+SITE_TESTS = "tests/documents/test_site.py"
 COVERAGE_FLOOR = 98  # percent of lines and branches, over all Pythons
 
 nox.needs_version = ">=2024.4.15"
@@ -61,8 +63,27 @@ def tests(session: nox.Session) -> None:
     """Run all tests against the installed package; those that need a daemon skip without it."""
     session.install(".[libtorrent,progress]", *_group("tests"))
     # What a daemon does to us for minutes does not depend on the Python: the newest one is enough for that.
-    left_out = () if session.python == PYTHONS[-1] else tuple(f"--ignore={path}" for path in LONG)
-    session.run("coverage", "run", "-m", "pytest", *left_out, *session.posargs)
+    left_out = (DOCUMENTS,) if session.python == PYTHONS[-1] else (DOCUMENTS, *LONG)
+    ignored = [f"--ignore={path}" for path in left_out]
+    session.run("coverage", "run", "-m", "pytest", *ignored, *session.posargs)
+
+
+@nox.session
+def documents(session: nox.Session) -> None:
+    """Run everything that the documents show: snippets, recipes, the notebook, the examples of servers."""
+    session.install(".[libtorrent,progress]", *_group("documents"))
+    left_out = f"--ignore={SITE_TESTS}"
+    session.run("pytest", DOCUMENTS, "docs/examples", left_out, *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation, with warnings as errors, and check what was built."""
+    session.install(".[libtorrent,progress]", *_group("docs"))
+    site = "docs/_build/html"
+    shutil.rmtree("docs/_build", ignore_errors=True)
+    session.run("sphinx-build", "-n", "-W", "--keep-going", "-q", "-d", "docs/_build/doctrees", "docs", site)
+    session.run("pytest", SITE_TESTS, env={"AUDIOBATCH_SITE": site})
 
 
 @nox.session(default=False)
@@ -79,6 +100,13 @@ def bench(session: nox.Session) -> None:
     """Measure against what people use today, on a real qBittorrent, and write docs/performance.md."""
     session.install(".", *_group("benchmarks"))
     session.run("python", "-m", "benchmarks.run", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(default=False)
+def pictures(session: nox.Session) -> None:
+    """Run the notebook of the docs anew, and take its pictures in JupyterLab; needs Chromium and qBittorrent."""
+    session.install(".[progress]", *_group("pictures"))
+    session.run("python", "-m", "documents.screenshots", env={"PYTHONPATH": "tests"})
 
 
 @nox.session

@@ -116,7 +116,7 @@ class Promise(RuleBasedStateMachine):
         def take() -> Sequence[Outcome]:
             stream = self.downloader.stream(given, stop=self.world.stop)
             outcomes = list(islice(stream, taken))
-            stream.close()  # type: ignore[attr-defined]
+            stream.close()
             return outcomes
 
         self.run(given, plan, take, complete=False)

@@ -139,7 +139,7 @@ class TestTheBatchItself:
 
         assert isinstance(first, Download)
         assert len(fetcher.fetched) < 20
-        stream.close()  # type: ignore[attr-defined]
+        stream.close()
         assert len(client.torrents) < 20
 
     def test_sizes_and_counts_are_logged_without_secrets(

@@ -939,7 +939,7 @@ class TestPace:
                 stop.set()
                 assert {outcome.code for outcome in outcomes} == {"not_attempted"}  # type: ignore[union-attr]
             else:
-                outcomes.close()  # type: ignore[attr-defined]
+                outcomes.close()
             assert time.monotonic() - start < 5
 
         assert len(site.asked) == 1

@@ -251,7 +251,7 @@ class TestStoppingWisely:
         outcomes = downloader.stream(requests, stop=stop)
         next(outcomes)
         if how == "nobody listens any more":
-            outcomes.close()  # type: ignore[attr-defined]
+            outcomes.close()
         else:
             list(outcomes)
         client.on_add = lambda _: None
