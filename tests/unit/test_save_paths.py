@@ -96,6 +96,13 @@ def test_the_same_torrent_twice_is_one_book(client: FakeClient) -> None:
     assert make(client).run([request("a"), request("a")]).failed == ()
 
 
+def test_whoever_makes_folders_may_make_none(client: FakeClient) -> None:
+    """Then it is the client that chooses, for as many as there are."""
+    result = make(client, lambda _: " ").run([request("a"), request("b")])
+
+    assert [done.request.save_path for done in result.successful] == [None, None]
+
+
 def test_a_folder_that_cannot_be_made_fails_its_item_alone(client: FakeClient) -> None:
     """Whoever makes folders may refuse a request, or give something that is no folder."""
 
