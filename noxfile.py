@@ -109,6 +109,13 @@ def pictures(session: nox.Session) -> None:
     session.run("python", "-m", "documents.screenshots", env={"PYTHONPATH": "tests"})
 
 
+@nox.session(default=False)
+def neighbour(session: nox.Session) -> None:
+    """Measure what other routes of the FastAPI example feel of thirty batches; needs qBittorrent."""
+    session.install(".", *_group("benchmarks"), *_group("documents"))
+    session.run("python", "-m", "benchmarks.neighbour", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Tell what the tests of all Pythons together did not reach."""

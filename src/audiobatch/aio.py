@@ -10,7 +10,7 @@ event loop.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from concurrent.futures import Future
 from functools import partial
 from threading import Event
@@ -87,17 +87,20 @@ class AsyncBatchDownloader:
         """
         return await self._in_thread(lambda stop: self._downloader.run(requests, stop=stop))
 
-    async def stream(self, requests: Iterable[GivenRequest]) -> AsyncGenerator[Outcome, None]:
+    def stream(self, requests: Iterable[GivenRequest]) -> AsyncGenerator[Outcome, None]:
         """Queue a batch, and yield each outcome as soon as it is settled; see `BatchDownloader.stream`.
 
-        Close it where you leave it early, with `contextlib.aclosing`: that leaves the rest of the
-        batch undone, and waits for what is in flight.
+        Nothing is done before the first outcome is asked for. Close it where you leave it early,
+        with `contextlib.aclosing`: that leaves the rest of the batch undone, and waits for what
+        is in flight.
 
         Raises:
-            InvalidBatchError: As there, when the first outcome is asked for.
+            InvalidBatchError: As there, at the call.
         """
         stop = Event()
-        outcomes = self._downloader.stream(requests, stop=stop)
+        return self._follow(self._downloader.stream(requests, stop=stop), stop)
+
+    async def _follow(self, outcomes: Generator[Outcome, None, None], stop: Event) -> AsyncGenerator[Outcome, None]:
         try:
             while (outcome := await self._in_thread(lambda _: next(outcomes, None), stop)) is not None:
                 yield outcome

@@ -169,11 +169,11 @@ class TestTheSameNames:
         assert client.names("a") == ["a"]
 
     async def test_a_batch_that_is_none(self, downloader: AsyncBatchDownloader) -> None:
-        """The error comes bare, in no group, and from the first outcome of a stream."""
+        """The error comes bare, in no group, and at the call of a stream, before anything is awaited."""
         with pytest.raises(EmptyBatchError):
             await downloader.run([])
         with pytest.raises(BatchTooLargeError):
-            await anext(downloader.stream([{}] * 51))
+            downloader.stream([{}] * 51)
         with pytest.raises(EmptyBatchError):
             await downloader.plan([])
 

@@ -1,0 +1,1 @@
+"""The project: settings, and what a server starts."""

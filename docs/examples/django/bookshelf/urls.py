@@ -1,0 +1,7 @@
+"""The addresses of the project."""
+
+from django.urls import include, path
+
+urlpatterns = [path("api/downloads/", include("downloads.urls"))]
+handler404 = "downloads.views.not_found"
+handler500 = "downloads.views.broken"

@@ -1,0 +1,1 @@
+"""The app: records, reports, and the views that run batches."""
