@@ -107,7 +107,8 @@ class AsyncBatchDownloader:
         finally:
             stop.set()
             with CancelScope(shield=True):
-                await self._in_thread(lambda _: outcomes.close(), stop)
+                # Without a turn: whoever leaves is not to wait for the batches of others.
+                await self._in_thread(lambda _: outcomes.close(), stop, CapacityLimiter(1))
 
     async def download(self, request: GivenRequest) -> Download:
         """Queue a single request; see `BatchDownloader.download`.
@@ -133,14 +134,16 @@ class AsyncBatchDownloader:
         """
         return await self._in_thread(lambda stop: self._downloader.recover(stop=stop))
 
-    async def _in_thread(self, work: Callable[[Event], _T], stop: Event | None = None) -> _T:
+    async def _in_thread(
+        self, work: Callable[[Event], _T], stop: Event | None = None, limiter: CapacityLimiter | None = None
+    ) -> _T:
         """Call in a thread; if this is cancelled, set `stop`, and wait until the call has returned."""
         stop = stop or Event()
         done: Future[_T] = Future()
 
         async def call() -> None:
             try:
-                done.set_result(await to_thread.run_sync(partial(work, stop), limiter=self._limiter()))
+                done.set_result(await to_thread.run_sync(partial(work, stop), limiter=limiter or self._limiter()))
             except Exception as error:  # noqa: BLE001 - raised below, where no group wraps it
                 done.set_exception(error)
             group.cancel_scope.cancel()

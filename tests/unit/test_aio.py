@@ -294,6 +294,27 @@ class TestCancelling:
         assert len(fetcher.fetched) <= 3
         assert client.torrents == {}
 
+    async def test_a_stream_ends_although_others_have_all_threads(
+        self, plain: BatchDownloader, fetcher: GatedFetcher
+    ) -> None:
+        """To close one needs no turn: who leaves does not wait for the batches of others."""
+        one_at_a_time = AsyncBatchDownloader(plain, max_concurrent_batches=1)
+        leaving = one_at_a_time.stream([request("missing"), *(request(f"later {number}") for number in range(20))])
+        await anext(leaving)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one_at_a_time.run, [request("gated")])
+            await fetcher.gate.is_reached()
+            tasks.start_soon(self._open_late, fetcher.gate)
+            await leaving.aclose()
+            closed_first = not fetcher.gate.opened.is_set()
+            fetcher.gate.opened.set()
+
+        assert closed_first
+
+    async def _open_late(self, gate: Gate) -> None:
+        await to_thread.run_sync(gate.opened.wait, 2.0)
+        gate.opened.set()
+
     async def test_a_batch_that_waits_for_its_turn(self, plain: BatchDownloader, fetcher: GatedFetcher) -> None:
         """It is cancelled at once, and was never begun."""
         one_at_a_time = AsyncBatchDownloader(plain, max_concurrent_batches=1)
