@@ -68,7 +68,7 @@ class _Folders:
         """Note the folder of an item.
 
         Args:
-            item: It has a folder.
+            item: Where it has no folder, the client chooses one.
             made: The folder was made for it; who names folders may share them on purpose.
 
         Raises:

@@ -61,14 +61,15 @@ class Fetched:
 
 @frozen(kw_only=True)
 class Waiting:
-    """A fetch did not succeed, and is tried again after a wait.
+    """An item is fetched after a wait: a try has failed, or the tracker is not asked as fast as that.
 
     Attributes:
         batch: See `BatchStarted`.
         index: The position of the item in the batch, from 0.
         request: The item's request.
         seconds: How long the wait is.
-        code: Why: `FailureCode.RATE_LIMITED` where the tracker asked to slow down.
+        code: Why: `FailureCode.RATE_LIMITED` where the tracker asked to slow down, or where a fetcher
+            keeps the pace that it is to have; else what the try failed with.
     """
 
     batch: str

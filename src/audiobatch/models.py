@@ -204,7 +204,7 @@ class Download:
 
     Attributes:
         id: Identifies the record; a UUID.
-        request: The request as it was given.
+        request: The request, with the folder that was made for it if it named none.
         info_hashes: Our own, taken from the torrent before it was added.
         client: `TorrentClient.name` of the client that holds it.
         status: See `DownloadStatus`.

@@ -39,7 +39,7 @@ class DownloadFailure:
 
     Attributes:
         index: The position of the request in the batch, from 0.
-        request: The request as it was given; what did not validate stands here as it came.
+        request: The request, with the folder that was made for it; what did not validate stands here as it came.
         error: One friendly sentence, free of secrets.
         code: The reason, for programs.
         stage: Where in the pipeline it failed.
@@ -159,8 +159,6 @@ def _verdict(outcome: Outcome) -> str:
 
 
 _TONES: Final = {"queued": Tone.GOOD, "already_present": Tone.GOOD, "failed": Tone.BAD, "unconfirmed": Tone.OPEN}
-
-
 _NO_FAILURE: Final[Row] = dict.fromkeys(("code", "stage", "error", "retryable", "retry_after"))
 
 
