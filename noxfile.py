@@ -68,6 +68,15 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "run", "-m", "pytest", *ignored, *session.posargs)
 
 
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """Run the tests that need no daemon on the lowest version of every package that we say will do."""
+    session.install("uv")
+    lowest = ("--resolution", "lowest-direct", "--python", f"{session.bin}/python")
+    session.run("uv", "pip", "install", "-q", *lowest, ".[libtorrent,progress]", "--group", "tests")
+    session.run("python", "-m", "pytest", "tests/unit", "tests/contract", "tests/embedded", *session.posargs)
+
+
 @nox.session
 def documents(session: nox.Session) -> None:
     """Run everything that the documents show: snippets, recipes, the notebook, the examples of servers."""

@@ -106,7 +106,7 @@ class TestTheMeasure:
 
     def test_growth_is_noticed(self) -> None:
         """A fetcher that may take more takes it, and it shows."""
-        damage, _ = suffer(streams(), max_size=4 * MAX_SIZE)
+        damage, _ = suffer(streams(), max_size=5 * MAX_SIZE)
 
         assert damage.error == "NotATorrent"
         assert damage.growth > 4 * MAX_SIZE
