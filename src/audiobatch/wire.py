@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import attrs
 from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
 
-from audiobatch.errors import InvalidBatchError, InvalidRequestError
+from audiobatch.errors import ConfigurationError, InvalidBatchError, InvalidRequestError
 from audiobatch.models import Download, DownloadRequest
 from audiobatch.results import BatchResult, DownloadFailure, Outcome
 
@@ -24,21 +24,43 @@ _MAX_VALUES: Final = 10_000
 _MAX_BITS: Final = 10_000
 
 
-def load_batch(document: str | bytes | Mapping[str, Any]) -> list[Any]:
+class _CallersRequest(dict[str, Any]):
+    """A request of somebody who may set some of its fields only."""
+
+    def __init__(self, request: Mapping[str, Any], allowed: Collection[str]) -> None:
+        super().__init__(request)
+        self.allowed = allowed
+
+
+def load_batch(document: str | bytes | Mapping[str, Any], *, allowed: Collection[str] | None = None) -> list[Any]:
     """Read a batch, and leave its items as they are: `BatchDownloader` validates each on its own.
 
     Args:
         document: ``{"downloads": [...]}`` as JSON text (bytes in UTF-8) or already decoded.
+        allowed: The optional fields that whoever sent the document may set, such as
+            ``{"series", "category"}``; title, author and torrent_url may always be set. A
+            request that sets another one fails alone, when the batch is run. A field that is
+            null or empty counts as not set. Without it, every field may be set.
 
     Raises:
         InvalidBatchError: It is no JSON, or not of that form.
+        ConfigurationError: ``allowed`` is not a collection of names of fields.
     """
+    if allowed is not None:
+        _require_fields(allowed)
     if isinstance(document, str | bytes):
         document = _decode(document)
     downloads = document.get("downloads") if isinstance(document, Mapping) else None
     if not isinstance(downloads, list | tuple):
         raise InvalidBatchError('the batch must be an object with a list: {"downloads": [...]}')
-    return list(downloads)
+    if allowed is None:
+        return list(downloads)
+    return [_CallersRequest(item, allowed) if isinstance(item, Mapping) else item for item in downloads]
+
+
+def _require_fields(allowed: Collection[str]) -> None:
+    if isinstance(allowed, str) or not all(name in _FIELDS for name in allowed):
+        raise ConfigurationError(f"allowed takes a set of the names {', '.join(_FIELDS)}")
 
 
 def _decode(document: str | bytes) -> Any:
@@ -61,7 +83,14 @@ def load_request(item: object) -> DownloadRequest:
     unknown = [repr(key)[:50] for key in item if key not in _FIELDS]
     if unknown:
         raise InvalidRequestError(f"unknown field {', '.join(unknown)} (known are {', '.join(_FIELDS)})")
+    if isinstance(item, _CallersRequest) and (refused := [name for name in item if _is_refused(name, item)]):
+        raise InvalidRequestError(f"{', '.join(refused)} cannot be set here: leave it out")
     return DownloadRequest(**{**dict.fromkeys(_REQUIRED), **item})
+
+
+def _is_refused(name: str, request: _CallersRequest) -> bool:
+    # A failure gives its request back whole, with nothing in the fields that nobody has set: it can be sent again.
+    return name not in _REQUIRED and name not in request.allowed and request[name] not in (None, "", [])
 
 
 def dump_request(request: DownloadRequest) -> dict[str, Any]:

@@ -257,6 +257,13 @@ def test_the_snippet_about_servers() -> None:
     assert answer["failed"][0]["error"] == json.loads(told)["failed"][0]["error"]
 
 
+def test_the_snippet_about_what_callers_may_set() -> None:
+    """It lets the series through, and refuses the folder."""
+    (snippet,) = run_all("docs/security.md")
+
+    assert snippet["requests"] == []
+
+
 def keys(document: object) -> object:
     """Leave of a JSON document its keys and its form."""
     match document:

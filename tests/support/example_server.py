@@ -155,6 +155,7 @@ class ExampleServer(Program):
     Attributes:
         example: What runs.
         http: A client that knows where the server is.
+        database: The file of its records.
     """
 
     def __init__(self, example: Example, *, environment: Mapping[str, str], log: Path) -> None:
@@ -162,6 +163,7 @@ class ExampleServer(Program):
         command = [word.format(port=port) for word in example.command]
         super().__init__(command, folder=example.folder, environment=environment, log=log)
         self.example = example
+        self.database = Path(environment["AUDIOBATCH_DB"])
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=PATIENCE)
 
     def __enter__(self) -> Self:

@@ -106,6 +106,43 @@ class RefusingServer:
             assert answer.status == 413
             assert list(json.load(answer)) == ["error"]
 
+    @pytest.mark.parametrize("route", [ONE_ANSWER, STREAM, BATCHES])
+    @pytest.mark.parametrize(
+        "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "jsonp"]
+    )
+    def test_what_a_form_can_send_is_refused(self, lonely: ExampleServer, route: str, kind: str) -> None:
+        """Any web page can have a browser post these, without asking first; JSON it cannot."""
+        headers = {"Content-Type": kind} if kind else {}
+        answer = lonely.http.post(route, content='{"downloads": [{}]}', headers=headers)
+
+        assert answer.status_code == 415
+        assert answer.json() == {"error": "send the batch as application/json"}
+
+    @pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "localhost.evil.example", ""])
+    def test_another_host_name_is_not_answered(self, lonely: ExampleServer, host: str) -> None:
+        """A page whose own name was made to lead to this machine reaches nothing."""
+        answer = lonely.http.post(ONE_ANSWER, json={"downloads": [{}]}, headers={"Host": host})
+
+        assert answer.status_code == 400
+
+    def test_a_caller_cannot_set_where_the_data_goes(self, lonely: ExampleServer, tracker: ProxyingTracker) -> None:
+        """The download that tries fails alone, before anything is asked of anybody."""
+        (book,) = tracker.books("a")
+        answer = lonely.http.post(ONE_ANSWER, json={"downloads": [{**book, "save_path": "/etc/cron.d"}]})
+
+        (failure,) = answer.json()["failed"]
+        assert failure["code"] == "invalid_request"
+        assert failure["error"] == "Validation failed: save_path cannot be set here: leave it out"
+        assert tracker.arrived == []
+
+    def test_what_it_writes_only_its_user_can_read(self, lonely: ExampleServer) -> None:
+        """Whatever the mask of whoever starts it says: records hold passkeys."""
+        lonely.http.get("/")
+        files = list(lonely.database.parent.glob(f"{lonely.database.name}*"))
+
+        assert files
+        assert all(file.stat().st_mode & 0o077 == 0 for file in files)
+
     def test_an_unknown_batch_is_not_found(self, lonely: ExampleServer) -> None:
         """No report is made up."""
         assert lonely.http.get(f"{BATCHES}/00000000-0000-0000-0000-000000000000").status_code == 404

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from audiobatch.errors import FailureCode, FetchUnavailable, InvalidBatchError, InvalidRequestError
+from audiobatch.errors import (
+    ConfigurationError,
+    FailureCode,
+    FetchUnavailable,
+    InvalidBatchError,
+    InvalidRequestError,
+)
 from audiobatch.metainfo import InfoHashes, parse_torrent
 from audiobatch.models import Download, DownloadRequest, DownloadStatus
 from audiobatch.results import BatchResult, DownloadFailure, Stage
@@ -236,3 +242,44 @@ def test_a_raw_request_is_cut_where_it_is_too_deep(request_data: dict[str, Any])
 def test_a_raw_request_with_a_number_beyond_measure_is_written() -> None:
     """Python refuses to write whole numbers of more than 4300 digits; the report must not fail by it."""
     assert set(dumped_raw({"title": 10**5000, "author": "An Author"})) == {"title", "author"}
+
+
+class TestFieldsOfCallers:
+    """`load_batch` with ``allowed``: what somebody else may set of a request."""
+
+    def read(self, *, allowed: set[str], **fields: object) -> DownloadRequest:
+        """Read a request with these fields besides the required ones."""
+        given = {"title": "T", "author": "A", "torrent_url": "http://t.example/1", **fields}
+        (item,) = load_batch({"downloads": [given]}, allowed=allowed)
+        return load_request(item)
+
+    @pytest.mark.parametrize(
+        ("field", "value"), [("save_path", "/etc"), ("tags", ["x"]), ("paused", True), ("series", "S"), ("tags", "x")]
+    )
+    def test_what_is_not_allowed_is_refused(self, field: str, value: object) -> None:
+        """The sentence names the field, and not what stands in it."""
+        with pytest.raises(InvalidRequestError, match=f"^{field} cannot be set here: leave it out$"):
+            self.read(allowed={"category"}, **{field: value})
+
+    def test_what_is_allowed_is_read(self) -> None:
+        """So is what every request has to have."""
+        request = self.read(allowed={"category", "series"}, category="C", series="S")
+
+        assert (request.title, request.category, request.series) == ("T", "C", "S")
+
+    def test_what_nobody_has_set_is_no_reason_to_refuse(self) -> None:
+        """A request that a failure has given back can be sent again."""
+        request = DownloadRequest(title="T", author="A", torrent_url="http://t.example/1", category="C")
+        (item,) = load_batch(json.dumps({"downloads": [dump_request(request)]}), allowed={"category", "paused"})
+
+        assert load_request(item) == request
+
+    def test_what_is_no_request_is_left_for_the_validation(self) -> None:
+        """Items are passed on as they are, whatever they are."""
+        assert load_batch({"downloads": [1, None, {"title": "T"}]}, allowed=()) == [1, None, {"title": "T"}]
+
+    @pytest.mark.parametrize("allowed", ["category", {"categories"}, ["title", 1]])
+    def test_a_name_that_is_no_field_is_a_mistake(self, allowed: Any) -> None:
+        """A field that nobody can set would go unnoticed."""
+        with pytest.raises(ConfigurationError, match="names title, author"):
+            load_batch({"downloads": []}, allowed=allowed)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+os.umask(0o077)  # batches and results hold passkeys: whatever this process makes, its user alone can read
+
 _folder = Path(os.environ.get("CELERY_FOLDER", "celery-data")).absolute()
 
 broker_url = os.environ.get("CELERY_BROKER_URL", "filesystem://")

@@ -20,7 +20,11 @@ from audiobatch.fetchers.http import HttpFetcher
 from audiobatch.repositories.sqlite import SQLiteRepository
 from audiobatch.wire import dump_result, load_batch
 
+CALLERS_MAY_SET = {"series", "category", "tags"}  # not where data goes, nor whether it starts
+
 log = logging.getLogger(__name__)
+
+os.umask(0o077)  # records hold passkeys: whatever this process makes, its user alone can read
 
 app = Celery("downloads")
 app.config_from_object("celeryconfig")
@@ -91,7 +95,7 @@ def download_batch(document: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidBatchError: It is no batch, and never will be one.
     """
-    return dump_result(process.downloader.run(load_batch(document)))
+    return dump_result(process.downloader.run(load_batch(document, allowed=CALLERS_MAY_SET)))
 
 
 @app.task(

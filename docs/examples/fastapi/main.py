@@ -28,6 +28,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from audiobatch import AudiobatchError, BatchDownloader, BatchResult, InvalidBatchError
 from audiobatch.aio import AsyncBatchDownloader
@@ -41,8 +42,11 @@ MAX_BODY = 1024 * 1024  # bytes
 MAX_OPEN = 100  # batches that are not finished; 32 of them run, the others wait
 MAX_KEPT = 1000  # batches whose report can be asked for
 RECOVERY_PAUSE = 60.0  # seconds
+CALLERS_MAY_SET = {"series", "category", "tags"}  # not where data goes, nor whether it starts
 
 log = logging.getLogger(__name__)
+
+os.umask(0o077)  # records and reports hold passkeys: whatever this process makes, its user alone can read
 
 
 @contextmanager
@@ -168,7 +172,10 @@ async def read_batch(request: Request) -> list[Any]:
     async for chunk in request.stream():
         body += chunk
         _bound(len(body))
-    return load_batch(bytes(body))
+    # A form on any web page can post text to this server, but not JSON: a browser would ask first.
+    if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the batch as application/json")
+    return load_batch(bytes(body), allowed=CALLERS_MAY_SET)
 
 
 def _bound(size: int) -> None:
@@ -192,6 +199,12 @@ ReadBatch = Annotated[list[Any], Depends(read_batch)]
 AdmittedBatch = Annotated[list[Any], Depends(admit_batch)]
 
 app = FastAPI(title="audiobatch", lifespan=lifespan)
+# A web page whose host name is made to lead to this server must not be able to speak for its own origin.
+app.add_middleware(
+    TrustedHostMiddleware,
+    allowed_hosts=os.environ.get("AUDIOBATCH_HOSTS", "localhost 127.0.0.1").split(),
+    www_redirect=False,
+)
 
 
 @app.post("/api/downloads/batch")

@@ -44,7 +44,8 @@ class TestBatches(QueueingServer):
         with ExampleServer(example, environment=environment, log=tmp_path / "log.txt") as server:
             address = server.http.base_url
             with closing(HTTPConnection(address.host, address.port, timeout=PATIENCE)) as caller:
-                caller.request("POST", ONE_ANSWER, json.dumps({"downloads": tracker.books(*names(*range(10)))}))
+                body = json.dumps({"downloads": tracker.books(*names(*range(10)))})
+                caller.request("POST", ONE_ANSWER, body, {"Content-Type": "application/json"})
                 wait_until(lambda: len(daemon.torrents()) > 0, "the first are queued")
             wait_until(lambda: tracker.quiet_for > 2.0, "the tracker is not asked any more")
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from flask import Flask, Response, request, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException, NotFound, ServiceUnavailable
+from werkzeug.exceptions import HTTPException, NotFound, ServiceUnavailable, UnsupportedMediaType
 
 from audiobatch import AudiobatchError, BatchDownloader, BatchResult, InvalidBatchError
 from audiobatch.clients.qbittorrent import QBittorrentClient
@@ -41,8 +41,11 @@ MAX_OPEN = 100  # batches in the background that are not finished
 MAX_KEPT = 1000  # batches whose report can be asked for
 HEARTBEAT = 15.0  # seconds: many a proxy cuts a connection that is silent for 30 or 60
 RECOVERY_PAUSE = 60.0  # seconds
+CALLERS_MAY_SET = {"series", "category", "tags"}  # not where data goes, nor whether it starts
 
 log = logging.getLogger(__name__)
+
+os.umask(0o077)  # records hold passkeys: whatever this process makes, its user alone can read
 
 
 @contextmanager
@@ -171,15 +174,17 @@ def create_app() -> Flask:
     """Make the application with a downloader of its own: once in each process, and after any fork."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    # A web page whose host name is made to lead to this server must not be able to speak for its own origin.
+    app.config["TRUSTED_HOSTS"] = os.environ.get("AUDIOBATCH_HOSTS", "localhost 127.0.0.1").split()
     app.extensions["audiobatch"] = batches = Batches()
 
     @app.post("/api/downloads/batch")
     def run() -> ResponseReturnValue:
-        return dump_result(batches.run(load_batch(request.get_data())))
+        return dump_result(batches.run(_read_batch()))
 
     @app.post("/api/downloads/batches")
     def start() -> ResponseReturnValue:
-        batch = batches.start(load_batch(request.get_data()))
+        batch = batches.start(_read_batch())
         return batch.report(), HTTPStatus.ACCEPTED, {"Location": url_for("report", identifier=batch.id)}
 
     @app.get("/api/downloads/batches/<identifier>")
@@ -191,7 +196,7 @@ def create_app() -> Flask:
 
     @app.post("/api/downloads/batch/stream")
     def stream() -> ResponseReturnValue:
-        batch = batches.start(load_batch(request.get_data()))
+        batch = batches.start(_read_batch())
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         return Response(_events(batch), mimetype="text/event-stream", headers=headers)
 
@@ -204,6 +209,14 @@ def create_app() -> Flask:
         return {"error": error.description}, error.code or HTTPStatus.INTERNAL_SERVER_ERROR
 
     return app
+
+
+def _read_batch() -> list[Any]:
+    body = request.get_data()
+    # A form on any web page can post text to this server, but not JSON: a browser would ask first.
+    if not request.is_json:
+        raise UnsupportedMediaType("send the batch as application/json")
+    return load_batch(body, allowed=CALLERS_MAY_SET)
 
 
 def _events(batch: Batch) -> Iterator[str]:

@@ -4,8 +4,10 @@ import os
 
 from django.core.management.utils import get_random_secret_key
 
+os.umask(0o077)  # records and reports hold passkeys: whatever this process makes, its user alone can read
+
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or get_random_secret_key()  # nothing here is signed for later
-ALLOWED_HOSTS = os.environ.get("DJANGO_ALLOWED_HOSTS", "localhost 127.0.0.1").split()
+ALLOWED_HOSTS = os.environ.get("AUDIOBATCH_HOSTS", "localhost 127.0.0.1").split()
 ROOT_URLCONF = "bookshelf.urls"
 WSGI_APPLICATION = "bookshelf.wsgi.application"
 INSTALLED_APPS = ["downloads"]

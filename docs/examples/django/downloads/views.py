@@ -22,14 +22,17 @@ from audiobatch.wire import dump_outcome, dump_result, load_batch
 from downloads.batches import Busy, batches
 from downloads.models import Report
 
+CALLERS_MAY_SET = {"series", "category", "tags"}  # not where data goes, nor whether it starts
+
 _Answer: TypeAlias = Callable[[list[Any]], HttpResponseBase]
 
 
 def takes_batch(answer: _Answer) -> Callable[[HttpRequest], HttpResponseBase]:
     """Make a view of a function that answers a batch.
 
-    It is exempt from CSRF tokens, for it trusts no cookie that a browser would send along.
-    Once people log in with a session, take that away, and let their pages send the token.
+    It is exempt from CSRF tokens, because it trusts no cookie that a browser would send along, and
+    takes nothing but JSON, which a form on another web page cannot send. Once people log in with a
+    session, take that away, and let their pages send the token.
     """
 
     @csrf_exempt
@@ -37,7 +40,10 @@ def takes_batch(answer: _Answer) -> Callable[[HttpRequest], HttpResponseBase]:
     @wraps(answer)
     def view(request: HttpRequest) -> HttpResponseBase:
         try:
-            return answer(load_batch(request.body))
+            body = request.body
+            if request.content_type != "application/json":
+                return _error("send the batch as application/json", HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+            return answer(load_batch(body, allowed=CALLERS_MAY_SET))
         except InvalidBatchError as error:
             return _error(str(error), HTTPStatus.BAD_REQUEST)
         except RequestDataTooBig:
@@ -80,6 +86,11 @@ def report(_: HttpRequest, identifier: UUID) -> HttpResponse:
     if found is None:
         return _error("no such batch is known here", HTTPStatus.NOT_FOUND)
     return JsonResponse(_dump(found))
+
+
+def refused(_: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django gives it by name
+    """Answer what comes for another host."""
+    return _error("this server does not answer to that host name", HTTPStatus.BAD_REQUEST)
 
 
 def not_found(_: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django gives it by name
