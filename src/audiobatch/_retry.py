@@ -21,7 +21,8 @@ _T = TypeVar("_T")
 class RetryPolicy:
     """How often something is tried, and how long to wait in between.
 
-    Only a transient error is tried again. Where the other side asked for a longer wait
+    Only a transient error is tried again, and not one that says that it is not to be repeated
+    (`AudiobatchError.repeated`). Where the other side asked for a longer wait
     (``retry_after``) that wait is kept; if it is longer than ``max_wait``, it is not tried again.
 
     Args:
@@ -87,7 +88,9 @@ class RetryPolicy:
         )(function)
 
     def _is_worth_waiting(self, error: BaseException) -> bool:
-        return isinstance(error, AudiobatchError) and error.transient and (error.retry_after or 0) <= self.max_wait
+        if not isinstance(error, AudiobatchError) or not error.transient or not error.repeated:
+            return False
+        return (error.retry_after or 0) <= self.max_wait
 
     def _seconds(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

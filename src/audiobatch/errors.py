@@ -76,10 +76,16 @@ class AudiobatchError(Exception):
     Args:
         message: One sentence for a person, free of secrets.
         retry_after: Seconds that the other side asked us to wait, if it did.
+
+    Attributes:
+        repeated: A transient error is repeated by itself, as a `RetryPolicy` says. A fetcher makes this
+            False where the tracker has got the request and may count it, but its answer was lost: it is
+            for people to ask again.
     """
 
     code: ClassVar[FailureCode] = FailureCode.ERROR
     transient: ClassVar[bool] = False
+    repeated: bool = True
     retry_after: float | None = None
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:

@@ -24,7 +24,9 @@ class TorrentFetcher(Protocol):
         """Fetch and parse the torrent behind ``request.torrent_url``, an http or https URL.
 
         Called from several threads at once. Trackers count a fetch as a snatch, so one call
-        asks for the torrent once; whether to try again is decided outside, by the error.
+        asks for the torrent once; whether to try again is decided outside, by the error. Where
+        the request was sent and its answer was lost, set ``repeated`` of a transient error to
+        False: then nobody asks again before a person does.
 
         Returns:
             The torrent file with its bytes untouched, or a magnet link where the URL

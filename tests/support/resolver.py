@@ -25,6 +25,7 @@ class Net:
         routes: For an address, the URL of the server on loopback that plays it; what has none refuses.
         answering: While it is not set, the resolver keeps whoever looks up a name waiting.
         silent: Addresses that swallow everything: whoever connects has waited in vain.
+        held: Addresses that swallow everything too, but whoever connects does wait, until `released`.
         asked: The names that were looked up, in order.
         connected: Address and port of each try to connect, in order.
         patience: The seconds that each of those would have waited.
@@ -36,6 +37,8 @@ class Net:
         self.answering = threading.Event()
         self.answering.set()
         self.silent: set[str] = set()
+        self.held: set[str] = set()
+        self.released = threading.Event()
         self.asked: list[str] = []
         self.connected: list[tuple[str, int]] = []
         self.patience: list[float | None] = []
@@ -69,7 +72,9 @@ class Net:
         address, port = place[:2]
         self.connected.append((address, port))
         self.patience.append(connecting.gettimeout())
-        if address in self.silent:
+        if address in self.held:
+            self.released.wait(min(connecting.gettimeout() or PATIENCE, PATIENCE))
+        if address in self.silent or (address in self.held and address not in self.routes):
             raise TimeoutError
         if address in self.routes:
             server = urlsplit(self.routes[address])

@@ -597,7 +597,7 @@ class TestAllowedNetworks:
     @pytest.mark.parametrize("network", ["", "nas", "10.0.0.1/8", "10.0.0.0/33", "10.0.0", "fd12::/129", "*", "10.*"])
     def test_it_must_be_a_network(self, network: str) -> None:
         """One with bits behind its length is a mistake, and which, nobody can tell."""
-        with pytest.raises(ConfigurationError, match="an allowed network must look like"):
+        with pytest.raises(ConfigurationError, match="each of allowed_networks must look like"):
             HttpFetcher(allowed_networks=["10.0.0.0/8", network])
 
 

@@ -24,6 +24,7 @@ from audiobatch.errors import (
     FetchError,
     FetchUnavailable,
 )
+from audiobatch.fetchers import _addresses
 from audiobatch.fetchers.http import HttpFetcher
 from audiobatch.metainfo import Torrent, TorrentFile
 from audiobatch.models import DownloadRequest
@@ -32,6 +33,7 @@ from support.resolver import Net
 from support.server import PATIENCE, Exchange, LoopbackServer
 from support.torrents import book
 from support.tracker import Tracker
+from support.waiting import wait_until
 
 SOON = PATIENCE / 2  # seconds: long before anything here would give up by itself
 PUBLIC, SECOND = "8.8.8.8", "8.8.4.4"
@@ -170,6 +172,14 @@ def fetch(url: str, **options: Any) -> Torrent:
         return fetcher.fetch(request(url))
 
 
+def release(net: Net) -> None:
+    """Let go of whoever waits for an address that swallows everything, and wait until nobody does."""
+    net.released.set()
+    for thread in threading.enumerate():
+        if thread.name == "audiobatch-connect":
+            thread.join()
+
+
 def port_of(server: LoopbackServer) -> int:
     """Tell at which port of loopback a server is."""
     return int(server.url.rpartition(":")[2])
@@ -257,19 +267,97 @@ class TestConnections:
 
         assert net.connected == [(PUBLIC, 80), (SECOND, 80)]
 
-    def test_an_address_that_swallows_everything_does_not_take_all_the_time(self, net: Net) -> None:
-        """The next one needs some as well."""
+    @pytest.mark.parametrize("dead", [PUBLIC, "2606:4700::1111"])
+    def test_an_address_that_swallows_everything_does_not_take_all_the_time(self, net: Net, dead: str) -> None:
+        """The next one is tried beside it, and wins, and from then on that one is asked first."""
+        net.names["tracker.example"] = [[dead, SECOND]]
+        net.held.add(dead)
+
+        try:
+            with Server() as server, HttpFetcher(timeout=SOON) as fetcher:
+                net.routes[SECOND] = server.url
+                assert isinstance(fetcher.fetch(request(HTTP)), TorrentFile)
+                assert not net.released.is_set()
+                assert net.connected == [(dead, 80), (SECOND, 80)]
+
+                assert isinstance(fetcher.fetch(request(HTTP.replace("example", "example:8080"))), TorrentFile)
+                assert net.connected[2:] == [(SECOND, 8080)]
+        finally:
+            release(net)
+
+    def test_an_address_that_answers_late_is_let_go(self, net: Net) -> None:
+        """Its connection is closed as soon as it is there, for nobody needs it any more."""
         net.names["tracker.example"] = [[PUBLIC, SECOND]]
-        net.silent.add(PUBLIC)
+        net.held.add(PUBLIC)
 
+        late = LoopbackServer(lambda exchange: left.append(exchange.rfile.read()), raw=True)
+        left: list[bytes] = []
+        try:
+            with late, Server() as server:
+                net.routes |= {SECOND: server.url, PUBLIC: late.url}
+                assert isinstance(fetch(HTTP, timeout=SOON), TorrentFile)
+                release(net)
+                wait_until(lambda: left == [b""], "the late connection was closed, and nothing was sent on it")
+        finally:
+            release(net)
+
+    def test_it_ends_when_all_have_failed(self, net: Net) -> None:
+        """An address that refuses makes room for the next one at once."""
+        net.names["tracker.example"] = [[PUBLIC, SECOND]]
+        net.silent |= {PUBLIC, SECOND}
+
+        with failing(FetchUnavailable, "tracker.example cannot be reached"):
+            fetch(HTTP, timeout=PATIENCE)
+
+    def test_it_ends_when_its_time_is_over(self, net: Net) -> None:
+        """However many addresses say nothing."""
+        net.names["tracker.example"] = [[PUBLIC, SECOND]]
+        net.held |= {PUBLIC, SECOND}
+
+        try:
+            with failing(FetchUnavailable, "tracker.example cannot be reached"):
+                fetch(HTTP, timeout=0.3)
+            assert not net.released.is_set()
+        finally:
+            release(net)
+
+    def test_few_unused_connections_are_kept(self, net: Net) -> None:
+        """However many hosts were asked."""
+        with Server() as server, HttpFetcher() as fetcher:
+            net.routes[PUBLIC] = server.url
+            for number in range(30):
+                net.names[f"t{number}.example"] = [[PUBLIC]]
+                fetcher.fetch(request(f"http://t{number}.example/v1/Dune"))
+            (pool,) = fetcher._transport._pools.values()  # type: ignore[attr-defined]
+            assert len(pool.connections) <= 16
+
+    def test_this_machine_is_not_reached_by_its_public_address(self, net: Net) -> None:
+        """Where both ends of a connection have one address, it leads into the user's own network."""
         with Server() as server:
-            net.routes[SECOND] = server.url
-            assert isinstance(fetch(HTTP, timeout=10), TorrentFile)
+            net.routes["127.0.0.1"] = server.url
+            net.names["tracker.example"] = [["127.0.0.1"]]
+            # As if loopback were a public network: what is left is that both ends are the same.
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(_addresses, "_SPECIAL", ())
+                with failing(BlockedAddress, "tracker.example leads to this very machine"):
+                    fetch(HTTP)
+                assert not server.asked
 
-        first, second = net.patience
-        assert first is not None
-        assert second is not None
-        assert first <= 5 < second
+                assert isinstance(fetch(HTTP, trusted_origins=["http://tracker.example"]), TorrentFile)
+                assert isinstance(fetch(HTTP, allowed_networks=["127.0.0.0/8"]), TorrentFile)
+
+    def test_a_network_of_ones_own_can_be_denied(self, net: Net) -> None:
+        """Its public addresses are refused like private ones, unless the server is trusted."""
+        with Server() as server:
+            net.routes[PUBLIC] = server.url
+            with failing(BlockedAddress, "private or special network"):
+                fetch(HTTP, denied_networks=["8.8.8.0/24"])
+            with failing(BlockedAddress, "private or special network"):
+                fetch(f"http://[::ffff:{PUBLIC}]/x", denied_networks=["8.8.8.0/24"])
+            assert not server.asked
+            assert isinstance(fetch(HTTP, denied_networks=["8.8.4.0/24"]), TorrentFile)
+            trusting = {"denied_networks": ["8.8.8.0/24"], "trusted_origins": ["http://tracker.example"]}
+            assert isinstance(fetch(HTTP, **trusting), TorrentFile)
 
     def test_there_is_an_end_to_trying(self, net: Net) -> None:
         """Whoever answers with a hundred addresses does not keep us busy with them."""

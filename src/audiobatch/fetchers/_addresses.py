@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final, TypeAlias
 
-import httpx
 from attrs import field, frozen
 
 from audiobatch._urls import origin
 from audiobatch.errors import BlockedAddress, ConfigurationError
+from audiobatch.fetchers._location import read_location
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -67,17 +67,25 @@ def _faces(address: Address) -> Iterator[Address]:
         yield from address.teredo
 
 
-def _read_network(given: str) -> Network:
+def _read_network(given: str, argument: str) -> Network:
     try:
         return ip_network(given)
     except ValueError:
         pass
     # Raised out here, for that error holds what was given.
-    raise ConfigurationError("an allowed network must look like 192.168.1.0/24 or fd12:3456::/32")
+    raise ConfigurationError(f"each of {argument} must look like 192.168.1.0/24 or fd12:3456::/32")
 
 
-def _read_networks(given: Iterable[str]) -> tuple[Network, ...]:
-    return tuple(map(_read_network, _several(given, "allowed_networks")))
+def _read_networks(given: Iterable[str], argument: str) -> tuple[Network, ...]:
+    return tuple(_read_network(text, argument) for text in _several(given, argument))
+
+
+def _read_allowed(given: Iterable[str]) -> tuple[Network, ...]:
+    return _read_networks(given, "allowed_networks")
+
+
+def _read_denied(given: Iterable[str]) -> tuple[Network, ...]:
+    return _read_networks(given, "denied_networks")
 
 
 def read_origin(given: str) -> str:
@@ -87,10 +95,10 @@ def read_origin(given: str) -> str:
         ConfigurationError: It is none, or has a path or a user part besides.
     """
     try:
-        read = origin(str(httpx.URL(given)))  # the form that is asked for, where a name is not ASCII
-    except (httpx.InvalidURL, ValueError):
+        read = read_location(given).origin  # the form that is asked for, where a name is not ASCII
+    except BlockedAddress:
         read = ""
-    if not read.startswith(("http://", "https://")) or given.strip("/").count("/") != 2 or set("@?#") & set(given):
+    if not read or given.strip("/").count("/") != 2 or set("@?#") & set(given):
         raise ConfigurationError("an origin must look like http://host:port, without user and path")
     return read
 
@@ -112,13 +120,15 @@ class Destinations:
     Args:
         trusted_origins: Servers that the user vouches for: any address of theirs will do, and any port.
         allowed_networks: Networks that count as public.
+        denied_networks: Networks with public addresses that are the user's own, and count as private.
 
     Raises:
         ConfigurationError: One of them cannot be read.
     """
 
     trusted_origins: frozenset[str] = field(default=(), converter=_read_origins)
-    allowed_networks: tuple[Network, ...] = field(default=(), converter=_read_networks)
+    allowed_networks: tuple[Network, ...] = field(default=(), converter=_read_allowed)
+    denied_networks: tuple[Network, ...] = field(default=(), converter=_read_denied)
 
     def trusts(self, url: str) -> bool:
         """Tell whether the user vouches for the server of this URL: scheme, host and port."""
@@ -143,11 +153,16 @@ class Destinations:
                 "or the network in allowed_networks; link-local and metadata addresses are always refused"
             )
 
+    def permits_own(self, address: Address, *, trusted: bool) -> bool:
+        """Tell whether an address may be connected to although it is one of this machine."""
+        return trusted or all(_is_in(face, self.allowed_networks) for face in _faces(address))
+
     def _permits(self, address: Address, *, trusted: bool) -> bool:
         faces = list(_faces(address))
         if any(_is_in(face, _NEVER) for face in faces):
             return False
-        return trusted or all(_is_in(face, self.allowed_networks) or not _is_in(face, _SPECIAL) for face in faces)
+        private = (*_SPECIAL, *self.denied_networks)
+        return trusted or all(_is_in(face, self.allowed_networks) or not _is_in(face, private) for face in faces)
 
 
 def _is_in(address: Address, networks: Iterable[Network]) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from threading import Event, Lock, Semaphore
 from typing import Final
 
@@ -23,6 +25,13 @@ class Pace:
         self._lock = Lock()
         self._next = 0.0
         self._closed = Event()
+        self.users = 0
+        """How many wait for a turn, or have one; counted by `Paces`."""
+
+    @property
+    def is_over(self) -> bool:
+        """Nobody uses it, and the next request may go out at once: a new pace would be the same."""
+        return self.users == 0 and time.monotonic() >= self._next
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -66,12 +75,12 @@ class Pace:
 
 
 class Paces:
-    """A pace for each host."""
+    """A pace for each host, for as long as the host is asked, or may not be asked yet."""
 
     def __init__(self, gap: float, *, at_once: int) -> None:
         self._gap = gap
         self._at_once = at_once
-        self._of_hosts: dict[str, Pace] = {}
+        self._of_hosts: OrderedDict[str, Pace] = OrderedDict()  # the one that was used longest ago comes first
         self._lock = Lock()
 
     @contextmanager
@@ -86,13 +95,26 @@ class Paces:
         """
         with self._lock:
             pace = self._of_hosts.setdefault(host, Pace(self._gap, at_once=self._at_once))
-        begun = time.monotonic()
-        with pace.turn():
-            pace.step()
-            yield time.monotonic() - begun
+            pace.users += 1
+            self._of_hosts.move_to_end(host)
+            self._forget_what_is_over()
+        try:
+            begun = time.monotonic()
+            with pace.turn():
+                pace.step()
+                yield time.monotonic() - begun
+        finally:
+            with self._lock:
+                pace.users -= 1
 
     def end(self) -> None:
         """Let nobody wait any longer."""
         with self._lock:
             for pace in self._of_hosts.values():
                 pace.end()
+
+    def _forget_what_is_over(self) -> None:
+        # Two at the most, and one is added: it shrinks, and no call takes longer than the others.
+        for host in list(islice(self._of_hosts, 2)):
+            if self._of_hosts[host].is_over:
+                del self._of_hosts[host]

@@ -1,11 +1,19 @@
-"""Find the addresses of a host."""
+"""Find the addresses of a host, in time, and with a bounded number of threads."""
 
 from __future__ import annotations
 
 import socket
+import time
+from concurrent.futures import Future, wait
 from ipaddress import ip_address
+from threading import BoundedSemaphore, Lock, Thread
+from typing import Final
 
+from audiobatch._patience import nobody_waits
 from audiobatch.fetchers._addresses import Address
+
+MAX_LOOK_UPS: Final = 16  # under way at once, over all fetchers of a process: each has a thread
+_GLANCE: Final = 0.1  # seconds between two looks at whether there is still a reason to wait
 
 
 def resolve(host: str, port: int, *, flags: int = 0) -> list[Address]:
@@ -21,7 +29,7 @@ def resolve(host: str, port: int, *, flags: int = 0) -> list[Address]:
         UnicodeError: It cannot be a host.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
-    # A dictionary, for it keeps the order and drops what comes twice; of an address with a zone, the address.
+    # A dictionary, because it keeps the order and drops what comes twice; of an address with a zone, the address.
     return list(dict.fromkeys(ip_address(str(place[0]).partition("%")[0]) for *_, place in found))
 
 
@@ -34,3 +42,72 @@ def spelled_out(host: str, port: int) -> list[Address]:
         return resolve(host, port, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):
         return []
+
+
+class LookUps:
+    """Looks hosts up in threads, because name servers can be slow and the system's call knows no limit.
+
+    A host that is being looked up is not looked up a second time beside that, so a name
+    server that is silent about one host takes one thread, however many wait for it.
+
+    Args:
+        at_once: Threads at the most. Where all are busy, a new look-up waits for its turn.
+    """
+
+    def __init__(self, at_once: int = MAX_LOOK_UPS) -> None:
+        self._places = BoundedSemaphore(at_once)
+        self._lock = Lock()
+        self._under_way: dict[tuple[str, int], Future[list[Address]]] = {}
+
+    def addresses(self, host: str, port: int, timeout: float) -> list[Address]:
+        """Return the addresses of a host; see `resolve`.
+
+        Raises:
+            TimeoutError: That took longer than ``timeout`` seconds, or nobody waits for it any more.
+            OSError: There is no such host.
+            UnicodeError: It cannot be a host.
+        """
+        deadline = time.monotonic() + timeout
+        future = self._begin(host, port, deadline)
+        while not wait([future], min(_GLANCE, max(deadline - time.monotonic(), 0))).done:
+            _require_time(deadline)
+        return future.result()
+
+    def _begin(self, host: str, port: int, deadline: float) -> Future[list[Address]]:
+        key = (host.lower(), port)
+        while True:
+            with self._lock:
+                if key in self._under_way:
+                    return self._under_way[key]
+                if self._places.acquire(blocking=False):
+                    future = self._under_way[key] = Future()
+                    break
+            _require_time(deadline)
+            if self._places.acquire(timeout=_GLANCE):
+                self._places.release()
+        try:
+            Thread(target=self._run, args=(key, future), name="audiobatch-resolve", daemon=True).start()
+        except RuntimeError:
+            self._finish(key, future, OSError("no thread can be started"))
+        return future
+
+    def _run(self, key: tuple[str, int], future: Future[list[Address]]) -> None:
+        try:
+            outcome: list[Address] | Exception = resolve(*key)
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            outcome = error
+        self._finish(key, future, outcome)
+
+    def _finish(self, key: tuple[str, int], future: Future[list[Address]], outcome: list[Address] | Exception) -> None:
+        with self._lock:
+            del self._under_way[key]
+        self._places.release()
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+
+def _require_time(deadline: float) -> None:
+    if time.monotonic() >= deadline or nobody_waits():
+        raise TimeoutError

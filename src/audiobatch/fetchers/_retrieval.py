@@ -11,14 +11,15 @@ from functools import cache
 from importlib.metadata import version
 from io import BytesIO
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx
 from attrs import define, field, frozen
 
-from audiobatch._urls import is_magnet, origin
+from audiobatch._urls import is_magnet
 from audiobatch.errors import BlockedAddress, FetchDenied, FetchError, FetchUnavailable, NotATorrent
 from audiobatch.fetchers._addresses import Destinations
+from audiobatch.fetchers._cookies import Cookies
+from audiobatch.fetchers._location import Location, join, read_location
 from audiobatch.fetchers._pace import Paces
 from audiobatch.fetchers._resolution import spelled_out
 from audiobatch.fetchers._transport import Errand, on_errand
@@ -31,8 +32,6 @@ _MAX_PAGE: Final = 64 * 1024  # what is read of an answer that is no success
 _OVERHEAD: Final = 1024 * 1024  # headers and framing of all hops together
 _PIECE: Final = 256 * 1024  # what is unpacked at once
 _LOGIN_PAGE: Final = re.compile(r"/(log|sign)[-_]?in\b", re.IGNORECASE)
-_HOST: Final = re.compile(r"([a-z0-9_-]+\.)*[a-z0-9_-]+\.?|[0-9a-f]*:[0-9a-f:.]*", re.IGNORECASE)
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 @cache
@@ -45,13 +44,13 @@ class Answer:
     """What came in the end.
 
     Attributes:
-        url: Where it came from, after all redirects.
+        location: Where it came from, after all redirects.
         status: The HTTP status: never a redirect.
         headers: Its headers.
         body: The body, unpacked; of what is no success, the first 64 KiB at most.
     """
 
-    url: str = field(repr=False)
+    location: Location
     status: int
     headers: httpx.Headers = field(repr=False)
     body: bytes = field(repr=False)
@@ -59,7 +58,7 @@ class Answer:
     @property
     def source(self) -> str:
         """The origin it came from, for messages."""
-        return origin(self.url)
+        return self.location.origin
 
 
 @frozen
@@ -91,6 +90,7 @@ class Retrieval:
         timeout: Seconds for everything together.
         max_size: Bytes that an answer may have, on the wire and unpacked.
         paces: When a host may be asked; waiting for that is not counted as time.
+        keeps_cookies: Send a cookie that a redirect has set along to the same origin, in that fetch.
     """
 
     _transport: httpx.BaseTransport
@@ -98,6 +98,7 @@ class Retrieval:
     _timeout: float
     _max_size: int = MAX_SIZE
     _paces: Paces | None = None
+    _keeps_cookies: bool = False
 
     def get(self, url: str, *, headers_for: HeadersFor = _no_headers, seen: Seen = _unseen) -> Answer | Redirection:
         """Return the answer that the URL leads to, or the magnet link that it leads to.
@@ -114,81 +115,72 @@ class Retrieval:
             NotATorrent: The answer is too large, or packed in an unknown way.
         """
         errand = Errand(time.monotonic() + self._timeout, self._max_size + _OVERHEAD)
+        cookies = Cookies()
         with on_errand(errand):
-            hop = self._admit(url)
+            hop = first = self._admit(url)
             for _ in range(1 + MAX_REDIRECTS):
                 with self._turn(hop, errand):
-                    answer = self._ask(hop, headers_for(str(hop)), seen, errand)
-                location = answer.headers.get("location")
-                if not (300 <= answer.status < 400 and location):
+                    answer = self._ask(hop, _with_cookies(headers_for(str(hop)), cookies.header(hop)), seen, errand)
+                target = answer.headers.get("location")
+                if not (300 <= answer.status < 400 and target):
                     return answer
-                if is_magnet(location):
+                if is_magnet(target):
                     # As it came: a parser of URLs would make one with a host out of it.
-                    return Redirection(location)
-                hop = self._follow(hop, location)
-        raise FetchDenied(f"{origin(url)} redirects more than {MAX_REDIRECTS} times")
+                    return Redirection(target)
+                if self._keeps_cookies:
+                    cookies.keep(hop, answer.headers.get_list("set-cookie"))
+                hop = self._follow(hop, target)
+        raise FetchDenied(f"{first.origin} redirects more than {MAX_REDIRECTS} times")
 
-    def _admit(self, given: str) -> httpx.URL:
+    def _admit(self, given: str) -> Location:
         """Read a URL, and refuse what we do not ask for whatever its address; that one is checked on connecting."""
-        read = _read_url(given)
-        if read is None:
-            raise BlockedAddress("the URL cannot be read")
-        url, agreed = read
-        if url.scheme not in _DEFAULT_PORTS:
-            raise BlockedAddress("only http, https and magnet URLs are fetched")
-        if url.userinfo:
-            raise BlockedAddress("a URL with a user or a password in it is not used: give those as credentials")
-        host = url.raw_host.decode("ascii")  # as it is asked for; the other form of it cannot always be read
-        if not agreed or not _HOST.fullmatch(host):
-            raise BlockedAddress("the URL names a host that can be read in more than one way")
-        trusted = self._destinations.trusts(str(url))
-        port = _DEFAULT_PORTS[url.scheme] if url.port is None else url.port  # 0 is a port, if a bad one
+        location = read_location(given)
+        trusted = self._destinations.trusts(location.origin)
         # The guarded transport checks what it connects to; a proxy, or another transport, would not.
-        self._destinations.require(spelled_out(host, port), host=host, trusted=trusted)
-        if not trusted and not self._destinations.permits_port(port):
+        self._destinations.require(spelled_out(location.host, location.port), host=location.host, trusted=trusted)
+        if not trusted and not self._destinations.permits_port(location.port):
             raise BlockedAddress(
-                f"{origin(given)} has a port where no tracker is: if it is one, name it in trusted_origins"
+                f"{location.origin} has a port where no tracker is: if it is one, name it in trusted_origins"
             )
-        return url
+        return location
 
-    def _follow(self, hop: httpx.URL, location: str) -> httpx.URL:
-        source = origin(str(hop))
-        joined = _join(hop, location)
+    def _follow(self, hop: Location, given: str) -> Location:
+        joined = join(hop, given)
         if joined is None:
-            raise BlockedAddress(f"{source} redirects to a URL that cannot be read")
+            raise BlockedAddress(f"{hop.origin} redirects to a URL that cannot be read")
         try:
             target = self._admit(joined)
         except BlockedAddress as error:
-            raise BlockedAddress(f"{source} redirects elsewhere: {error}") from None
-        if _LOGIN_PAGE.search(urlsplit(str(target)).path):
-            raise FetchDenied(f"{source} redirects to a login page: the session is missing or has expired")
-        if hop.scheme == "https" and target.scheme != "https" and not self._destinations.trusts(str(target)):
+            raise BlockedAddress(f"{hop.origin} redirects elsewhere: {error}") from None
+        if _LOGIN_PAGE.search(target.path):
+            raise FetchDenied(f"{hop.origin} redirects to a login page: the session is missing or has expired")
+        if hop.scheme == "https" and target.scheme != "https" and not self._destinations.trusts(target.origin):
             raise BlockedAddress(
-                f"{source} redirects from https to {origin(str(target))}: "
+                f"{hop.origin} redirects from https to {target.origin}: "
                 "if that is intended, name the latter in trusted_origins"
             )
         return target
 
     @contextmanager
-    def _turn(self, hop: httpx.URL, errand: Errand) -> Iterator[None]:
+    def _turn(self, hop: Location, errand: Errand) -> Iterator[None]:
         if self._paces is None:
             yield
             return
-        with self._paces.turn(hop.raw_host.decode("ascii")) as waited:
+        with self._paces.turn(hop.host) as waited:
             errand.deadline += waited
             yield
 
-    def _ask(self, url: httpx.URL, headers: Mapping[str, str], seen: Seen, errand: Errand) -> Answer:
+    def _ask(self, hop: Location, headers: Mapping[str, str], seen: Seen, errand: Errand) -> Answer:
         try:
-            response = self._transport.handle_request(self._request(url, headers, errand))
+            response = self._transport.handle_request(self._request(hop.url, headers, errand))
             try:
-                seen(str(url), response.headers)
+                seen(str(hop), response.headers)
                 body = b"" if response.is_redirect else self._body(response, errand)
             finally:
                 response.close()
-            return Answer(str(url), response.status_code, response.headers, body)
+            return Answer(hop, response.status_code, response.headers, body)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, zlib.error) as error:
-            failure = _translate(error, origin(str(url)))
+            failure = _translate(error, hop.origin)
         # Raised out here, for httpx's errors hold the whole URL, and must not travel along as a context.
         raise failure
 
@@ -233,26 +225,15 @@ class Retrieval:
                     raise NotATorrent(f"the answer is larger than {limit} bytes")
                 yield piece
             if time.monotonic() > errand.deadline:
-                raise FetchUnavailable(f"the answer took longer than {self._timeout:g} seconds")
+                raise _lost(f"the answer took longer than {self._timeout:g} seconds")
 
 
-# These two return None, for an error raised while handling another takes that along, and theirs hold parts of the URL.
-
-
-def _read_url(given: str) -> tuple[httpx.URL, bool] | None:
-    """Read a URL, and tell whether all who read it see the same origin."""
-    try:
-        url = httpx.URL(given)
-        return url, origin(str(url)) == origin(given) or not url.host.isascii()
-    except (httpx.InvalidURL, ValueError):
-        return None
-
-
-def _join(hop: httpx.URL, location: str) -> str | None:
-    try:
-        return str(hop.join(location))
-    except (httpx.InvalidURL, ValueError):
-        return None
+def _with_cookies(headers: Mapping[str, str], cookies: str | None) -> Mapping[str, str]:
+    if cookies is None:
+        return headers
+    given = next((value for name, value in headers.items() if name.lower() == "cookie"), None)
+    others = {name: value for name, value in headers.items() if name.lower() != "cookie"}
+    return {**others, "Cookie": cookies if given is None else f"{given}; {cookies}"}
 
 
 def _unpacker(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
@@ -278,10 +259,17 @@ def _translate(error: Exception, source: str) -> FetchError:
         case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.ProxyError():
             return FetchUnavailable(f"{source} cannot be reached")
         case httpx.TimeoutException():
-            return FetchUnavailable(f"{source} did not answer in time")
+            return _lost(f"{source} did not answer in time")
         case httpx.InvalidURL() | httpx.UnsupportedProtocol() | httpx.LocalProtocolError() | UnicodeError():
             return BlockedAddress(f"the URL at {source} cannot be used")
         case zlib.error():
-            return FetchUnavailable(f"{source} sent compressed data that is damaged")
+            return _lost(f"{source} sent compressed data that is damaged")
         case _:
-            return FetchUnavailable(f"{source} gave a broken answer ({type(error).__name__})")
+            return _lost(f"{source} gave a broken answer ({type(error).__name__})")
+
+
+def _lost(sentence: str) -> FetchUnavailable:
+    """Make the error for an answer that did not come whole: the request was sent, and may count as a snatch."""
+    error = FetchUnavailable(sentence)
+    error.repeated = False
+    return error

@@ -10,13 +10,12 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from functools import partial
 from importlib import import_module
-from threading import Lock, Thread
+from ipaddress import ip_address
+from threading import Lock
 from typing import Any, Final
 
 import httpcore
@@ -26,20 +25,30 @@ from attrs.converters import optional
 
 from audiobatch._quiet import quiet
 from audiobatch._urls import origin
-from audiobatch.errors import ConfigurationError, NotATorrent
+from audiobatch.errors import BlockedAddress, ConfigurationError, NotATorrent
 from audiobatch.fetchers._addresses import Address, Destinations
-from audiobatch.fetchers._resolution import resolve
+from audiobatch.fetchers._connecting import Connector
+from audiobatch.fetchers._resolution import LookUps, resolve
 
-_MAX_TRIED: Final = 4  # addresses of one host
 _IDLE: Final = 30.0  # seconds that an unused connection is kept
+_MAX_IDLE: Final = 8  # unused connections with TLS, and as many without
+
+_look_ups: Final = LookUps()
 
 
 @define
 class Errand:
-    """What one fetch may take, over all its hops: the rest of its time, and of its bytes."""
+    """What one fetch may take, over all its hops: the rest of its time, and of its bytes.
+
+    Attributes:
+        deadline: When its time is over, by the monotonic clock.
+        bytes_left: Bytes that may still be received.
+        trusted: The user vouches for the server of this hop.
+    """
 
     deadline: float
     bytes_left: int
+    trusted: bool = False
 
     def time_left(self, timeout: float | None) -> float:
         """Return the seconds that a step may take: its own limit, and no more than is left.
@@ -110,9 +119,10 @@ class _GuardedBackend(httpcore.NetworkBackend):
     The host's name stays what TLS is checked against.
     """
 
-    def __init__(self, require: Callable[[list[Address], str], None]) -> None:
-        self._require = require
+    def __init__(self, destinations: Destinations | None) -> None:
+        self._destinations = destinations
         self._network = httpcore.SyncBackend()
+        self._connector = Connector()
 
     def connect_tcp(
         self,
@@ -122,44 +132,36 @@ class _GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        addresses = _resolve(host, port, _errand.get().time_left(timeout))
-        self._require(addresses, host)
-        tried = addresses[:_MAX_TRIED]
-        for to_try, address in zip(range(len(tried), 0, -1), tried, strict=True):
-            try:
-                # Each gets its share of the time, for one that swallows everything must not take it all.
-                left = _errand.get().time_left(timeout) / to_try
-                connected = self._network.connect_tcp(str(address), port, left, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure: Exception = error
-            else:
-                return _PunctualStream(connected)
-        raise failure
+        errand, guard = _errand.get(), self._destinations
+        addresses = _resolve(host, port, errand.time_left(timeout))
+        if guard is not None:
+            guard.require(addresses, host=host, trusted=errand.trusted)
+
+        def connect(address: Address, seconds: float) -> httpcore.NetworkStream:
+            return self._network.connect_tcp(str(address), port, seconds, local_address, socket_options)
+
+        address, stream = self._connector.connect(host, addresses, errand.time_left(timeout), connect)
+        if guard is not None and _is_own(address, stream) and not guard.permits_own(address, trusted=errand.trusted):
+            stream.close()
+            raise BlockedAddress(f"{host} leads to this very machine: if that is intended, name it in trusted_origins")
+        return _PunctualStream(stream)
 
 
 def _resolve(host: str, port: int, timeout: float) -> list[Address]:
     try:
         with suppress(OSError):
             return resolve(host, port, flags=socket.AI_NUMERICHOST)  # no name: nobody is asked, so it takes no time
-        return _in_time(partial(resolve, host, port), timeout)
+        return _look_ups.addresses(host, port, timeout)
     except TimeoutError:
         raise httpcore.ConnectTimeout from None
     except (OSError, UnicodeError):
         raise httpcore.ConnectError from None
 
 
-def _in_time(look_up: Callable[[], list[Address]], timeout: float) -> list[Address]:
-    """Call in a thread of its own, for name servers can be slow and the call knows no limit."""
-    future: Future[list[Address]] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(look_up())
-        except (OSError, UnicodeError) as error:
-            future.set_exception(error)
-
-    Thread(target=run, name="audiobatch-resolve", daemon=True).start()
-    return future.result(timeout)
+def _is_own(address: Address, stream: httpcore.NetworkStream) -> bool:
+    """Tell whether an address that was connected to is one of this machine: then the near end has it too."""
+    here = stream.get_extra_info("client_addr")
+    return bool(here) and ip_address(str(here[0]).partition("%")[0]) == address
 
 
 @define
@@ -194,6 +196,11 @@ def _read_proxy(url: str) -> httpcore.Proxy:
     wrong = "a proxy must look like http://host:port, https://host:port or socks5://host:port"
     try:
         read, shown = httpx.Proxy(url), origin(url)
+        place = httpcore.URL(
+            scheme=read.url.raw_scheme, host=read.url.raw_host, port=read.url.port, target=read.url.raw_path
+        )
+        if shown != origin(str(read.url)) and shown.isascii():
+            shown = ""
     except (httpx.InvalidURL, ValueError):
         shown = ""  # and on from out here, for that error can hold a password
     if not shown.startswith(("http://", "https://", "socks5://", "socks5h://")):
@@ -203,11 +210,7 @@ def _read_proxy(url: str) -> httpcore.Proxy:
             import_module("socksio")
         except ImportError:
             raise ConfigurationError("a SOCKS proxy needs one more package: pip install 'httpx[socks]'") from None
-    return httpcore.Proxy(
-        httpcore.URL(scheme=read.url.raw_scheme, host=read.url.raw_host, port=read.url.port, target=read.url.raw_path),
-        auth=read.raw_auth,
-        headers=read.headers.raw,
-    )
+    return httpcore.Proxy(place, auth=read.raw_auth, headers=read.headers.raw)
 
 
 @define
@@ -227,15 +230,16 @@ class GuardedTransport(httpx.BaseTransport):
     _destinations: Destinations
     _proxy: httpcore.Proxy | None = field(default=None, converter=optional(_read_proxy))
     _tls: ssl.SSLContext | None = None
-    _pools: dict[tuple[bool, bool], httpcore.ConnectionPool] = field(factory=dict, init=False)
+    _pools: dict[bool, httpcore.ConnectionPool] = field(factory=dict, init=False)
     _lock: Lock = field(factory=Lock, init=False)
     _closed: bool = field(default=False, init=False)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return the answer as soon as its headers are there."""
         url = request.url
+        _errand.get().trusted = self._destinations.trusts(str(url))
         with _httpx_errors():
-            response = self._pool(str(url)).handle_request(
+            response = self._pool(secure=url.scheme == "https").handle_request(
                 httpcore.Request(
                     request.method,
                     httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
@@ -253,17 +257,19 @@ class GuardedTransport(httpx.BaseTransport):
             self._pools.clear()
             self._closed = True
 
-    def _pool(self, url: str) -> httpcore.ConnectionPool:
-        """Return the connections to use: those to vouched-for servers and those with TLS are kept by themselves."""
-        kind = (self._destinations.trusts(url), url.startswith("https://"))
+    def _pool(self, *, secure: bool) -> httpcore.ConnectionPool:
+        """Return the connections to use: those with TLS are kept by themselves.
+
+        A connection serves one origin alone, so one to a server that the user vouches for serves nobody else.
+        """
         with self._lock:
             if self._closed:
                 raise RuntimeError("nothing can be fetched any more: the fetcher was closed")
-            if kind not in self._pools:
-                self._pools[kind] = self._open(trusted=kind[0], secure=kind[1])
-            return self._pools[kind]
+            if secure not in self._pools:
+                self._pools[secure] = self._open(secure=secure)
+            return self._pools[secure]
 
-    def _open(self, *, trusted: bool, secure: bool) -> httpcore.ConnectionPool:
+    def _open(self, *, secure: bool) -> httpcore.ConnectionPool:
         if secure and self._tls is None:
             # Made when it is needed, for it reads a large file, and once, for httpcore would do so at each connection.
             self._tls = httpx.create_ssl_context(trust_env=False)
@@ -271,11 +277,8 @@ class GuardedTransport(httpx.BaseTransport):
             ssl_context=self._tls,
             proxy=self._proxy,
             max_connections=None,
+            max_keepalive_connections=_MAX_IDLE,
             keepalive_expiry=_IDLE,
-            network_backend=_GuardedBackend(self._guard(trusted=trusted)),
+            # With a proxy, it is the proxy that is connected to, and its user has named it.
+            network_backend=_GuardedBackend(self._destinations if self._proxy is None else None),
         )
-
-    def _guard(self, *, trusted: bool) -> Callable[[list[Address], str], None]:
-        if self._proxy is not None:
-            return lambda _, __: None  # it is the proxy that is connected to, and its user has named it
-        return lambda addresses, host: self._destinations.require(addresses, host=host, trusted=trusted)

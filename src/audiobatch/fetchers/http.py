@@ -64,6 +64,7 @@ class HttpFetcher(Closing):
             ``scheme://host:port``: they may have any address and port, and a redirect may lead
             from https to plain http there. Link-local and metadata addresses stay closed.
         allowed_networks: Networks that count as public, such as ``192.168.1.0/24``.
+        denied_networks: Networks of yours whose addresses are public: they count as private.
         credentials: For an origin, the headers that it gets and nobody else, such as
             ``{"https://tracker.example": {"Cookie": "uid=1; pass=..."}}``.
         proxy: ``http://``, ``https://`` or ``socks5://host:port``, with user and password if
@@ -85,6 +86,7 @@ class HttpFetcher(Closing):
         *,
         trusted_origins: Iterable[str] = (),
         allowed_networks: Iterable[str] = (),
+        denied_networks: Iterable[str] = (),
         credentials: Mapping[str, Mapping[str, str]] | None = None,
         proxy: str | None = None,
         tls: ssl.SSLContext | None = None,
@@ -93,13 +95,15 @@ class HttpFetcher(Closing):
         politeness: Politeness = Politeness(),
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        destinations = Destinations(trusted_origins=trusted_origins, allowed_networks=allowed_networks)
+        destinations = Destinations(
+            trusted_origins=trusted_origins, allowed_networks=allowed_networks, denied_networks=denied_networks
+        )
         self._credentials = {read_origin(place): _read_headers(given) for place, given in (credentials or {}).items()}
         self._trusted = destinations.trusted_origins
         self._paces = Paces(politeness.gap, at_once=politeness.per_host)
         self._owned = transport is None
         self._transport = transport or GuardedTransport(destinations, proxy, tls)
-        self._retrieval = Retrieval(self._transport, destinations, timeout, max_size, self._paces)
+        self._retrieval = Retrieval(self._transport, destinations, timeout, max_size, self._paces, keeps_cookies=True)
 
     def __repr__(self) -> str:
         return f"HttpFetcher(trusted_origins={sorted(self._trusted)})"
@@ -140,7 +144,7 @@ def _indexer_error(answer: Answer) -> FetchUnavailable | None:
 
     Prowlarr answers 500 for whatever went wrong, Jackett 404 (seen in their sources, 2026).
     """
-    parts = urlsplit(answer.url)
+    parts = urlsplit(str(answer.location))
     asked = parse_qs(parts.query)
     if answer.status == 500 and parts.path.endswith("/download") and "apikey" in asked:
         name = "Prowlarr"
