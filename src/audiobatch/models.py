@@ -14,7 +14,8 @@ from typing import Final, TypeAlias
 
 from attrs import field, frozen
 
-from audiobatch._urls import is_magnet, origin
+from audiobatch._magnet import MAX_MAGNET_LENGTH
+from audiobatch._urls import has_control_characters, is_magnet, origin
 from audiobatch.errors import InvalidRequestError, NotATorrent
 from audiobatch.metainfo import InfoHashes, Torrent, parse_magnet
 
@@ -28,7 +29,7 @@ MAX_SERIES_LENGTH: Final = 200
 """Characters of a series' name, after trimming."""
 
 MAX_URL_LENGTH: Final = 8192
-"""Characters of a torrent's URL, magnet links included."""
+"""Characters of a torrent's URL; a magnet link may have 65,536, of which a client gets 8,192 at most."""
 
 
 def _trimmed(value: str) -> str:
@@ -145,7 +146,8 @@ def _is_encodable(value: str) -> bool:
 
 
 def _url_problems(url: object) -> Iterator[str]:
-    found = list(_text_problems("torrent_url", url, MAX_URL_LENGTH, required=True))
+    longest = MAX_MAGNET_LENGTH if isinstance(url, str) and is_magnet(url) else MAX_URL_LENGTH
+    found = list(_text_problems("torrent_url", url, longest, required=True))
     if found or not isinstance(url, str):
         yield from found
     elif is_magnet(url):
@@ -155,7 +157,7 @@ def _url_problems(url: object) -> Iterator[str]:
             yield f"torrent_url is {error}"
     elif not url.lower().startswith(("http://", "https://")):
         yield "torrent_url must be an http, https or magnet URL"
-    elif not url.isprintable():
+    elif has_control_characters(url):
         yield "torrent_url holds characters that are not allowed in a URL"
     else:
         try:

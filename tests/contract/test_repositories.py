@@ -18,6 +18,7 @@ from audiobatch.errors import (
     RepositoryUnavailable,
     SchemaMismatch,
 )
+from audiobatch.metainfo import InfoHashes, MagnetLink, parse_magnet
 from audiobatch.models import DownloadStatus
 from audiobatch.protocols import Repository
 from audiobatch.repositories.memory import MemoryRepository
@@ -171,6 +172,22 @@ class TestSQLiteRepository(RepositoryContract):
 
         with pytest.raises(RepositoryError, match=held.id):
             list(repository.unsettled(client="client"))
+
+    def test_a_magnet_link_that_was_kept_as_it_came_is_read_in_the_spelling_of_today(
+        self, repository: SQLiteRepository
+    ) -> None:
+        """Earlier versions kept such links; a client would never show what it is given like that."""
+        link = f"magnet:&&%78t=URN:BTIH:{'AB' * 20}&dn=&tr=x"
+        held = record("one", url=link, torrent=parse_magnet(link))
+        repository.reserve([held])
+        repository._connection.execute("UPDATE torrents SET content = ?", (link.encode(),))
+
+        (found,) = repository.unsettled(client="client")
+
+        assert found == held
+        assert found.torrent == MagnetLink(
+            uri=f"magnet:?xt=urn:btih:{'ab' * 20}&tr=x", info_hashes=InfoHashes(v1="ab" * 20), name=""
+        )
 
     def test_a_closed_repository_is_an_error_of_ours(self, path: Path) -> None:
         """Using it after closing is told, not crashed with."""
