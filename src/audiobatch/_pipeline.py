@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from threading import Event
 
 from attrs import evolve, frozen
 
+from audiobatch._bugs import guarded, kind_of
 from audiobatch._course import Course
 from audiobatch._item import STOPPED, BatchEnded, Item, Twins, not_attempted
 from audiobatch._known import find_known
@@ -22,8 +23,8 @@ from audiobatch._serial import SerialClient
 from audiobatch._settle import closed
 from audiobatch._submission import submit_group
 from audiobatch._telling import Teller
-from audiobatch.errors import AudiobatchError, FailureCode
-from audiobatch.metainfo import Torrent
+from audiobatch.errors import AudiobatchError, FailureCode, FetchError
+from audiobatch.metainfo import Torrent, is_torrent
 from audiobatch.models import Download, DownloadStatus
 from audiobatch.protocols import Repository, TorrentFetcher
 from audiobatch.results import Outcome, Stage
@@ -43,17 +44,17 @@ class Pipeline:
     max_concurrent_fetches: int
     fetch_retry: RetryPolicy
 
-    def run(self, items: Sequence[Item], stop: Event, teller: Teller) -> Iterator[Outcome]:
+    def run(self, items: Sequence[Item], stop: Event, teller: Teller) -> Generator[Outcome, None, None]:
         """Look up, fetch and submit; yield one outcome for each item, as soon as it is settled."""
         twins = Twins(items, lambda one, other: one.request.torrent_url == other.request.torrent_url)
-        first_ones = self._look_up_and_fetch(twins.first, Course(stop, teller))
-        yield from _answer_all(items, (outcome for first in first_ones for outcome in twins.outcomes(first)))
+        with closing(self._look_up_and_fetch(twins.first, Course(stop, teller))) as first_ones:
+            yield from _answer_all(items, (outcome for first in first_ones for outcome in twins.outcomes(first)))
 
     def submit(self, items: Sequence[Item], stop: Event) -> Iterator[Outcome]:
         """Submit items whose torrents are at hand, each on a record of its own; yield one outcome for each."""
         yield from _answer_all(items, self._submit_group(items, Course(stop)))
 
-    def _look_up_and_fetch(self, items: Sequence[Item], course: Course) -> Iterator[Outcome]:
+    def _look_up_and_fetch(self, items: Sequence[Item], course: Course) -> Generator[Outcome, None, None]:
         if not items:
             return
         present, remaining = self._look_up(items, course.stop)
@@ -101,10 +102,11 @@ class Pipeline:
         try:
             yield
         finally:
-            left = [item.new_record(self.client.name, DownloadStatus.FAILED) for item in lessons.fetched_for_nothing]
+            left = lessons.fetched_for_nothing
             try:
                 if left:
-                    self.repository.reserve(left)
+                    name = self.client.name
+                    self.repository.reserve([item.new_record(name, DownloadStatus.FAILED) for item in left])
             except AudiobatchError as error:
                 _log.warning("%d torrents that were fetched will have to be fetched again: %s", len(left), error)
 
@@ -164,12 +166,17 @@ class Pipeline:
 
     def _fetch(self, item: Item, course: Course) -> Torrent:
         tell = partial(course.teller.waiting, item)
+        fetch = partial(
+            self.fetch_retry.call,
+            lambda: self.fetcher.fetch(item.request),
+            stop=course.stop,
+            on_wait=lambda seconds, error: tell(seconds, error.code),
+        )
         with waiting_with(Patience(course.is_over, partial(tell, code=FailureCode.RATE_LIMITED), course.thread)):
-            return self.fetch_retry.call(
-                lambda: self.fetcher.fetch(item.request),
-                stop=course.stop,
-                on_wait=lambda seconds, error: tell(seconds, error.code),
-            )
+            torrent = guarded(fetch, FetchError, "the fetcher")
+        if not is_torrent(torrent):
+            raise FetchError(f"the fetcher returned no torrent, but what it is not meant to ({kind_of(torrent)})")
+        return torrent
 
 
 @contextmanager

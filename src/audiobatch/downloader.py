@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from itertools import chain, islice
 from threading import Event
 from typing import Final
@@ -12,6 +13,7 @@ from audiobatch._admission import SavePath, admit
 from audiobatch._item import Item
 from audiobatch._pipeline import Pipeline
 from audiobatch._planning import plan_batch
+from audiobatch._records import Records
 from audiobatch._retry import RetryPolicy
 from audiobatch._serial import SerialClient
 from audiobatch._telling import Announcer, Teller
@@ -111,13 +113,13 @@ class BatchDownloader:
             raise ConfigurationError("max_batch_size and max_concurrent_fetches must be at least 1")
         self._max_batch_size = max_batch_size
         self._client = SerialClient(client, confirm_retry)
-        self._repository = repository
+        self._repository = Records(repository)
         self._save_path = save_path
         self._announce = Announcer(on_event)
         self._pipeline = Pipeline(
             client=self._client,
             fetcher=fetcher,
-            repository=repository,
+            repository=self._repository,
             max_concurrent_fetches=max_concurrent_fetches,
             fetch_retry=fetch_retry,
         )
@@ -218,6 +220,7 @@ class BatchDownloader:
         teller = Teller(self._announce)
         with teller.batch(len(given)):
             admission = admit(given, self._save_path)
-            for outcome in chain(admission.failures, self._pipeline.run(admission.items, stop, teller)):
-                teller.settled(outcome)
-                yield outcome
+            with closing(self._pipeline.run(admission.items, stop, teller)) as outcomes:
+                for outcome in chain(admission.failures, outcomes):
+                    teller.settled(outcome)
+                    yield outcome

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeGuard
 
 from attrs import field, frozen
 
@@ -114,6 +114,15 @@ class MagnetLink:
 
 Torrent: TypeAlias = TorrentFile | MagnetLink
 """What a fetcher gets, and a client is given."""
+
+
+def is_torrent(value: object) -> TypeGuard[Torrent]:
+    """Tell whether a value can be handed to a client: what a plug-in gives may be anything."""
+    return (
+        isinstance(value, TorrentFile | MagnetLink)
+        and isinstance(value.info_hashes, InfoHashes)
+        and isinstance(*((value.content, bytes) if isinstance(value, TorrentFile) else (value.uri, str)))
+    )
 
 
 def parse_torrent(content: bytes) -> TorrentFile:

@@ -33,11 +33,12 @@ MAX_URL_LENGTH: Final = 8192
 
 
 def _trimmed(value: str) -> str:
-    return value.strip() if isinstance(value, str) else value
+    # The method of str itself: what is derived from it may have another one.
+    return str.strip(value) if isinstance(value, str) else value
 
 
 def _trimmed_or_none(value: str | None) -> str | None:
-    return value.strip() or None if isinstance(value, str) else value
+    return str.strip(value) or None if isinstance(value, str) else value
 
 
 def _trimmed_each(values: tuple[str, ...] | list[str]) -> tuple[str, ...]:
@@ -180,13 +181,15 @@ def texts_of(request: GivenRequest) -> dict[str, str | None]:
 
     What did not validate may hold anything, or be anything: of that, what is a good text by itself.
     """
-    found = {
-        name: request.get(name) if isinstance(request, Mapping) else getattr(request, name, None) for name in _TEXTS
-    }
-    return {
-        name: value if isinstance(value, str) and not any(_text_problems(name, value, _TEXTS[name])) else None
-        for name, value in found.items()
-    }
+    return {name: _text_of(request, name) for name in _TEXTS}
+
+
+def _text_of(request: GivenRequest, name: str) -> str | None:
+    try:
+        value = request.get(name) if isinstance(request, Mapping) else getattr(request, name, None)
+    except Exception:  # noqa: BLE001 - it was logged when the request was read
+        return None
+    return value if isinstance(value, str) and not any(_text_problems(name, value, _TEXTS[name])) else None
 
 
 class DownloadStatus(StrEnum):
