@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from audiobatch._ids import new_id
 from audiobatch.errors import AudiobatchError, NotAttempted
-from audiobatch.metainfo import InfoHashes, Torrent
+from audiobatch.metainfo import InfoHashes, Torrent, TorrentFile
 from audiobatch.models import Download, DownloadRequest, DownloadStatus
 from audiobatch.results import DownloadFailure, Outcome, Stage
 
@@ -21,6 +21,11 @@ class Item:
     index: int
     request: DownloadRequest
     torrent: Torrent | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the torrent at hand; a magnet link counts for nothing."""
+        return len(self.torrent.content) if isinstance(self.torrent, TorrentFile) else 0
 
     @property
     def info_hashes(self) -> InfoHashes:

@@ -11,7 +11,7 @@ from audiobatch._bugs import guarded, kind_of
 from audiobatch.errors import RepositoryError
 from audiobatch.metainfo import is_torrent
 from audiobatch.models import Download
-from audiobatch.protocols import Repository
+from audiobatch.protocols import Repository, SupportsSizes
 
 _T = TypeVar("_T")
 
@@ -27,6 +27,16 @@ class Records:
         found = _guarded(lambda: self._repository.find(keys, client=client))
         if not isinstance(found, Mapping) or not all(map(_is_record, found.values())):
             raise _wrong("find", found)
+        return found
+
+    def sizes(self, urls: Collection[str], /, *, client: str) -> Mapping[str, int]:
+        """See `SupportsSizes.sizes`; a repository that cannot tell says nothing."""
+        repository = self._repository
+        if not isinstance(repository, SupportsSizes):
+            return {}
+        found = _guarded(lambda: repository.sizes(urls, client=client))
+        if not isinstance(found, Mapping) or not all(isinstance(size, int) for size in found.values()):
+            raise _wrong("sizes", found)
         return found
 
     def reserve(self, downloads: Sequence[Download], /) -> Sequence[Download]:

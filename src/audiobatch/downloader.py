@@ -43,8 +43,6 @@ CONFIRM_RETRY: Final = RetryPolicy(attempts=7, wait=0.005, factor=3.2)
 qBittorrent shows one after a few milliseconds, and fifty after forty.
 """
 
-_PAGE: Final = 50  # records that a recovery takes at once
-
 
 def admit_batch(requests: Iterable[GivenRequest], *, limit: int) -> list[GivenRequest]:
     """Return the requests as a list, if they make a batch at all.
@@ -209,10 +207,9 @@ class BatchDownloader:
         """
         stop = stop or Event()
         self._client.check(stop)
-        records = enumerate(self._repository.unsettled(client=self._client.name))
-        outcomes: list[Outcome] = []
-        while page := [Item(index, record.request, record.torrent) for index, record in islice(records, _PAGE)]:
-            outcomes.extend(self._pipeline.submit(page, stop))
+        records = self._repository.unsettled(client=self._client.name)
+        items = (Item(index, record.request, record.torrent) for index, record in enumerate(records))
+        outcomes = list(self._pipeline.submit(items, stop))
         _log.info("recovery looked at %d downloads", len(outcomes))
         return BatchResult(outcomes)
 

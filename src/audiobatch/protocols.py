@@ -166,6 +166,24 @@ class SupportsBulkAdd(Protocol):
 
 
 @runtime_checkable
+class SupportsSizes(Protocol):
+    """A repository that can tell how large the torrents are that it keeps, without reading them."""
+
+    def sizes(self, urls: Collection[str], /, *, client: str) -> Mapping[str, int]:
+        """Tell how many bytes of torrents `Repository.find` would read for each of these ``urls`` of a ``client``.
+
+        A batch goes by this to find no more of them at a time than fit into its memory.
+
+        Returns:
+            One entry for each URL whose records keep a torrent.
+
+        Raises:
+            RepositoryError: The storage fails.
+        """
+        ...
+
+
+@runtime_checkable
 class SupportsAccepts(Protocol):
     """A fetcher that knows which URLs are its own; see `audiobatch.fetchers.choice.FirstAccepting`."""
 

@@ -427,6 +427,11 @@ class Broken(MemoryRepository):
             raise self.broken[name]
         return self.broken[name]
 
+    def sizes(self, urls: Collection[str], /, *, client: str) -> Any:
+        """Tell that nothing is kept, or not."""
+        del urls, client
+        return self._do("sizes", dict)
+
     def find(self, keys: Collection[str], /, *, client: str) -> Any:
         """Find, or not."""
         return self._do("find", lambda: MemoryRepository.find(self, keys, client=client))
@@ -447,7 +452,7 @@ class Broken(MemoryRepository):
 class TestTheRepository:
     """Without records nothing is handed over; what was, is reported all the same."""
 
-    @pytest.mark.parametrize("method", ["find", "reserve"])
+    @pytest.mark.parametrize("method", ["sizes", "find", "reserve"])
     def test_a_bug_before_the_add(self, client: FakeClient, fetcher: FakeFetcher, method: str, bug: Exception) -> None:
         """Nothing is handed over."""
         repository = Broken()
@@ -461,6 +466,8 @@ class TestTheRepository:
     @pytest.mark.parametrize(
         ("method", "returned"),
         [
+            ("sizes", None),
+            ("sizes", {"http://tracker.test/one.torrent?passkey=s3cret": "large"}),
             ("find", None),
             ("find", []),
             ("find", {"http://tracker.test/one.torrent?passkey=s3cret": "record"}),
