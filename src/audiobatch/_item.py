@@ -24,8 +24,8 @@ class Item:
 
     @property
     def size(self) -> int:
-        """Bytes of the torrent at hand; a magnet link counts for nothing."""
-        return len(self.torrent.content) if isinstance(self.torrent, TorrentFile) else 0
+        """Bytes of the torrent at hand; see `size_of`."""
+        return size_of(self.torrent)
 
     @property
     def info_hashes(self) -> InfoHashes:
@@ -70,6 +70,11 @@ class Item:
         if isinstance(outcome, Download):
             return self.succeeded(outcome, already_present=True)
         return evolve(outcome, index=self.index, request=self.request)
+
+
+def size_of(torrent: object) -> int:
+    """Return the bytes of a torrent file; anything else counts for nothing."""
+    return len(torrent.content) if isinstance(torrent, TorrentFile) else 0
 
 
 class BatchEnded(Exception):

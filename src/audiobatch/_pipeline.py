@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from audiobatch._bugs import guarded, kind_of
 from audiobatch._course import Course
-from audiobatch._item import STOPPED, BatchEnded, Item, Twins, not_attempted
+from audiobatch._item import STOPPED, BatchEnded, Item, Twins, not_attempted, size_of
 from audiobatch._known import find_known
 from audiobatch._lessons import Lessons
 from audiobatch._lookahead import look_ahead
@@ -25,7 +25,7 @@ from audiobatch._settle import closed
 from audiobatch._submission import submit_group
 from audiobatch._telling import Teller
 from audiobatch.errors import AudiobatchError, FailureCode, FetchError
-from audiobatch.metainfo import Torrent, TorrentFile, is_torrent
+from audiobatch.metainfo import Torrent, is_torrent
 from audiobatch.models import Download, DownloadStatus
 from audiobatch.protocols import TorrentFetcher
 from audiobatch.results import Outcome, Stage
@@ -65,6 +65,8 @@ class Pipeline:
 
     def _in_parts(self, items: Sequence[Item], stop: Event, teller: Teller) -> Generator[Outcome, None, None]:
         """Do as many at a time as their records, with the torrents that these keep, fit into the memory."""
+        if not items:
+            return
         lessons = Lessons()
         part: list[Item] = []
         size = 0
@@ -84,8 +86,6 @@ class Pipeline:
         return [(item, sizes.get(item.request.torrent_url, 0)) for item in items]
 
     def _look_up_and_fetch(self, items: Sequence[Item], course: Course) -> Generator[Outcome, None, None]:
-        if not items:
-            return
         present, remaining = self._look_up(items, course.stop)
         yield from present
         fetched = look_ahead(
@@ -93,7 +93,7 @@ class Pipeline:
             remaining,
             workers=self.max_concurrent_fetches,
             furthest=_FURTHEST,
-            size=_bytes_of,
+            size=size_of,
             most=_MOST_BYTES,
         )
         with (
@@ -221,10 +221,6 @@ class Pipeline:
         if not is_torrent(torrent):
             raise FetchError(f"the fetcher returned no torrent, but what it is not meant to ({kind_of(torrent)})")
         return torrent
-
-
-def _bytes_of(got: Torrent | AudiobatchError) -> int:
-    return len(got.content) if isinstance(got, TorrentFile) else 0
 
 
 @contextmanager

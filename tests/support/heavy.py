@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -43,7 +44,8 @@ class Weight:
 def weigh(story: str) -> Weight:
     """Let a new process do what the story says, and tell what that took."""
     program = [sys.executable, "-m", "support.heavy", story]
-    ended = subprocess.run(program, stdout=subprocess.PIPE, check=True, timeout=120, cwd=Path(__file__).parents[1])
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(program, stdout=subprocess.PIPE, check=True, timeout=120, env=os.environ | paths)
     found = json.loads(ended.stdout)
     return Weight(found["growth"], tuple(found["codes"]))
 
