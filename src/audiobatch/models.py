@@ -76,8 +76,8 @@ class DownloadRequest:
     Args:
         title: 1 to 500 characters.
         author: 1 to 200 characters.
-        torrent_url: Where the ``.torrent`` is: ``http``, ``https``, or a magnet link.
-            It may hold a passkey, so the repr shows its host alone.
+        torrent_url: Where the ``.torrent`` is: ``http`` or ``https``, up to 8,192 characters, or a
+            magnet link, up to 65,536. It may hold a passkey, so the repr shows its host alone.
         series: The name of the series, without a number; up to 200 characters.
         category: See `AddOptions`, as for the fields below. A tag holds no comma.
         tags: A list or tuple of texts.
