@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TypeAlias
 
 from attrs import evolve, frozen
 
+from audiobatch._bugs import guarded
 from audiobatch._item import Item
 from audiobatch._same_folder import same_folder_key
 from audiobatch._urls import is_magnet
-from audiobatch.errors import InvalidRequestError
+from audiobatch.errors import AudiobatchError, InvalidRequestError
 from audiobatch.metainfo import parse_magnet
 from audiobatch.models import DownloadRequest, GivenRequest
 from audiobatch.results import DownloadFailure, Stage
@@ -33,13 +35,15 @@ def admit(given: Iterable[GivenRequest], save_path: SavePath | None) -> Admissio
     folders = _Folders()
     for index, request in enumerate(given):
         try:
-            valid = request if isinstance(request, DownloadRequest) else _read(request)
-            placed = valid if save_path is None else _place(valid, save_path)
+            valid = guarded(partial(_read, request), InvalidRequestError, "the reading of the request")
+            placed = valid
+            if save_path is not None:
+                placed = guarded(partial(_place, valid, save_path), InvalidRequestError, "save_path")
             # A magnet link holds all there is to fetch.
             item = Item(index, placed, parse_magnet(placed.torrent_url) if is_magnet(placed.torrent_url) else None)
             if save_path is not None:
                 folders.take(item, made=placed is not valid)
-        except InvalidRequestError as error:
+        except AudiobatchError as error:
             failure = DownloadFailure.from_error(error, index=index, request=request, stage=Stage.VALIDATE)
             admission.failures.append(failure)
         else:
@@ -47,7 +51,9 @@ def admit(given: Iterable[GivenRequest], save_path: SavePath | None) -> Admissio
     return admission
 
 
-def _read(request: Mapping[str, object]) -> DownloadRequest:
+def _read(request: GivenRequest) -> DownloadRequest:
+    if isinstance(request, DownloadRequest):
+        return request
     # Imported when it is needed, for it brings a converter that takes long to import.
     from audiobatch import wire  # noqa: PLC0415
 

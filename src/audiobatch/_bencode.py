@@ -28,7 +28,7 @@ class Document:
     """A decoded top-level dictionary, with what an info-hash needs of its ``info`` value."""
 
     root: dict[bytes, Value]
-    info: bytes
+    info: memoryview
     info_sorted: bool
 
 
@@ -93,7 +93,7 @@ def decode(data: bytes) -> Document:
         raise ValueError("it is not one bencoded dictionary")
     if b"info" not in value:
         raise ValueError("it has no info dictionary")
-    return Document(value, data[info], not any(info.start <= at < info.stop for at in unsorted))
+    return Document(value, memoryview(data)[info], not any(info.start <= at < info.stop for at in unsorted))
 
 
 def _tokens(data: bytes) -> Iterator[tuple[int, int, str, int | bytes]]:

@@ -17,14 +17,14 @@ class Course:
     Attributes:
         stop: Set from outside to end it between two steps.
         teller: Tells what happens.
-        lessons: What it has learnt.
+        lessons: What it has learnt; the parts of a batch share it.
         ended: Set when nobody takes its outcomes any more.
         thread: The thread in which it was begun, by its identifier.
     """
 
     stop: Event
     teller: Teller = field(factory=Teller)
-    lessons: Lessons = field(factory=Lessons, init=False)
+    lessons: Lessons = field(factory=Lessons)
     ended: Event = field(factory=Event, init=False)
     thread: int = field(factory=get_ident, init=False)
 

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from audiobatch._ids import new_id
 from audiobatch.errors import AudiobatchError, NotAttempted
-from audiobatch.metainfo import InfoHashes, Torrent
+from audiobatch.metainfo import InfoHashes, Torrent, TorrentFile
 from audiobatch.models import Download, DownloadRequest, DownloadStatus
 from audiobatch.results import DownloadFailure, Outcome, Stage
 
@@ -21,6 +21,11 @@ class Item:
     index: int
     request: DownloadRequest
     torrent: Torrent | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the torrent at hand; see `size_of`."""
+        return size_of(self.torrent)
 
     @property
     def info_hashes(self) -> InfoHashes:
@@ -65,6 +70,11 @@ class Item:
         if isinstance(outcome, Download):
             return self.succeeded(outcome, already_present=True)
         return evolve(outcome, index=self.index, request=self.request)
+
+
+def size_of(torrent: object) -> int:
+    """Return the bytes of a torrent file; anything else counts for nothing."""
+    return len(torrent.content) if isinstance(torrent, TorrentFile) else 0
 
 
 class BatchEnded(Exception):

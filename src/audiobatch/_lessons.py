@@ -5,6 +5,7 @@ from __future__ import annotations
 from audiobatch._item import Item
 from audiobatch._urls import origin
 from audiobatch.errors import AudiobatchError, RateLimited
+from audiobatch.metainfo import InfoHashes
 from audiobatch.results import DownloadFailure, Outcome
 
 
@@ -16,7 +17,7 @@ class Lessons:
 
     def __init__(self) -> None:
         self._wishes: dict[str, RateLimited] = {}
-        self._failures: list[tuple[Item, DownloadFailure]] = []
+        self._failures: list[tuple[InfoHashes, DownloadFailure]] = []
         self._fetched: dict[int, Item] = {}
         self.confirmed: set[str] = set()
         """The ids of the records of what this batch itself has seen in the client."""
@@ -24,6 +25,10 @@ class Lessons:
     def note_torrent(self, item: Item) -> None:
         """Note that an item's torrent was fetched, and is now at hand."""
         self._fetched[item.index] = item
+
+    def let_go(self, outcome: Outcome) -> None:
+        """Keep the torrent of an item no longer, because it has this outcome."""
+        self._fetched.pop(outcome.index, None)
 
     @property
     def fetched_for_nothing(self) -> list[Item]:
@@ -41,12 +46,11 @@ class Lessons:
 
     def note_outcome(self, item: Item, outcome: Outcome) -> None:
         """Note what came of submitting an item."""
-        self._fetched.pop(item.index, None)
         if isinstance(outcome, DownloadFailure):
-            self._failures.append((item, outcome))
+            self._failures.append((item.info_hashes, outcome))
         else:
             self.confirmed.add(outcome.id)
 
     def failure_of(self, item: Item) -> DownloadFailure | None:
         """Return why the same torrent failed before, under another URL."""
-        return next((failure for other, failure in self._failures if other.is_same_torrent(item)), None)
+        return next((failure for hashes, failure in self._failures if hashes.matches(item.info_hashes)), None)

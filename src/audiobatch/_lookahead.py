@@ -1,12 +1,15 @@
-"""Work ahead of whoever takes the results: several at once, bounded, in order."""
+"""Work ahead of whoever takes the results: several at once, bounded in number and in bytes, in order."""
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from itertools import islice
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from threading import Condition
+from typing import Generic, TypeVar
+
+from attrs import define, field
 
 _LINGER = 0.01  # seconds: what is fetched side by side comes back side by side, and costs less in one group
 
@@ -15,14 +18,20 @@ _R = TypeVar("_R")
 
 
 def look_ahead(
-    function: Callable[[_T], _R], items: Iterable[_T], *, workers: int, furthest: int
+    function: Callable[[_T], _R],
+    items: Iterable[_T],
+    *,
+    workers: int,
+    furthest: int,
+    size: Callable[[_R], int] = lambda _: 0,
+    most: float = math.inf,
 ) -> Generator[list[tuple[_T, _R]], None, None]:
     """Apply the function to the items in threads, and yield groups of items with their results.
 
     A group holds everything that is ready when the taker comes for it, or in the moment after
     that, at least one, in the order of the items. While the taker is busy with the first group,
-    at most `workers` more items are begun, for until it comes back they may have been begun for
-    nothing; from then on, `furthest`.
+    at most `workers` more items are begun, because until it comes back they may have been begun
+    for nothing; from then on, `furthest`.
 
     Close it when you leave early: that gives up what is not begun, and waits for what is.
 
@@ -31,32 +40,98 @@ def look_ahead(
         items: Taken one by one, no sooner than there is a place.
         workers: Threads.
         furthest: Items that may be begun and not taken, once a group was.
+        size: The bytes that a result takes.
+        most: Bytes. Nothing is begun while the results that were not taken, or are still with the
+            taker, have as many. Each that is under way is expected to be as large as the largest so far.
     """
-    remaining = iter(items)
-    ahead = workers
-    begun: deque[tuple[_T, Future[_R]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="audiobatch-fetch") as pool:
-
-        def begin_more() -> None:
-            begun.extend((item, pool.submit(function, item)) for item in islice(remaining, ahead - len(begun)))
-
+        queue = _Queue(pool, function, iter(items), workers=workers, size=size, most=most, furthest=workers)
         try:
-            begin_more()
-            while begun:
-                group = _take_ready(begun)
-                begin_more()
+            queue.begin()
+            while group := queue.take():
+                queue.begin()
                 yield group
-                ahead = max(furthest, workers)
+                del group  # what the taker has let go of is gone
+                queue.make_room()
+                queue.furthest = max(furthest, workers)
         finally:
-            for _, future in begun:
+            queue.close()
+
+
+@define(eq=False)
+class _Queue(Generic[_T, _R]):
+    """What is begun and not taken, in order; the taker and the workers, as they finish, begin more.
+
+    Attributes:
+        furthest: Items that may be begun and not taken.
+    """
+
+    _pool: Executor
+    _function: Callable[[_T], _R]
+    _items: Iterator[_T]
+    _workers: int = field(kw_only=True)
+    _size: Callable[[_R], int] = field(kw_only=True)
+    _most: float = field(kw_only=True)
+    furthest: int = field(kw_only=True)
+    _begun: deque[tuple[_T, Future[_R]]] = field(factory=deque, init=False)
+    _working: int = field(default=0, init=False)
+    _bytes: int = field(default=0, init=False)
+    _largest: int = field(default=0, init=False)
+    _taken: int = field(default=0, init=False)
+    _closed: bool = field(default=False, init=False)
+    _changed: Condition = field(factory=Condition, init=False)
+
+    def begin(self) -> None:
+        """Begin as many as there is room for: always in order, so that nobody waits for one that has no room."""
+        with self._changed:
+            while self._has_room():
+                try:
+                    item = next(self._items)
+                except StopIteration:
+                    return
+                future = self._pool.submit(self._function, item)
+                self._working += 1
+                self._begun.append((item, future))
+                future.add_done_callback(self._finished)
+
+    def _has_room(self) -> bool:
+        if self._closed or self._working >= self._workers or len(self._begun) >= self.furthest:
+            return False
+        return self._bytes + self._working * self._largest < self._most
+
+    def _finished(self, future: Future[_R]) -> None:
+        with self._changed:
+            self._working -= 1
+            if not future.cancelled() and future.exception() is None:
+                size = self._size(future.result())
+                self._bytes += size
+                self._largest = max(self._largest, size)
+            self.begin()
+            self._changed.notify_all()
+
+    def take(self) -> list[tuple[_T, _R]]:
+        """Wait for the first, and a moment for the others; return what is ready, or nothing if all was taken."""
+        if not self._begun:
+            return []
+        self._begun[0][1].result()
+        group: list[tuple[_T, _R]] = []
+        with self._changed:
+            self._changed.wait_for(lambda: not self._working, timeout=_LINGER)
+            while self._begun and (not group or self._begun[0][1].done()):
+                item, future = self._begun.popleft()
+                group.append((item, future.result()))
+            self._taken = sum(self._size(result) for _, result in group)
+        return group
+
+    def make_room(self) -> None:
+        """Count the group that was taken as gone, and use the room that it leaves."""
+        with self._changed:
+            self._bytes -= self._taken
+            self.begin()
+
+    def close(self) -> None:
+        """Begin nothing more, and give up what is not under way."""
+        with self._changed:
+            self._closed = True
+            for _, future in self._begun:
                 future.cancel()
-
-
-def _take_ready(begun: deque[tuple[_T, Future[_R]]]) -> list[tuple[_T, _R]]:
-    begun[0][1].result()
-    wait((future for _, future in begun), timeout=_LINGER)
-    group: list[tuple[_T, _R]] = []
-    while begun and (not group or begun[0][1].done()):
-        item, future = begun.popleft()
-        group.append((item, future.result()))
-    return group

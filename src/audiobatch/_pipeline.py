@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from threading import Event
 
 from attrs import evolve, frozen
 
+from audiobatch._bugs import guarded, kind_of
 from audiobatch._course import Course
-from audiobatch._item import STOPPED, BatchEnded, Item, Twins, not_attempted
+from audiobatch._item import STOPPED, BatchEnded, Item, Twins, not_attempted, size_of
 from audiobatch._known import find_known
 from audiobatch._lessons import Lessons
 from audiobatch._lookahead import look_ahead
 from audiobatch._patience import Patience, waiting_with
+from audiobatch._records import Records
 from audiobatch._retry import RetryPolicy
 from audiobatch._serial import SerialClient
 from audiobatch._settle import closed
 from audiobatch._submission import submit_group
 from audiobatch._telling import Teller
-from audiobatch.errors import AudiobatchError, FailureCode
-from audiobatch.metainfo import Torrent
+from audiobatch.errors import AudiobatchError, FailureCode, FetchError
+from audiobatch.metainfo import Torrent, is_torrent
 from audiobatch.models import Download, DownloadStatus
-from audiobatch.protocols import Repository, TorrentFetcher
+from audiobatch.protocols import TorrentFetcher
 from audiobatch.results import Outcome, Stage
 
 _log = logging.getLogger("audiobatch")
 
+_LARGEST_GROUP = 50  # items of a recovery
 _FURTHEST = 64  # torrents that may be fetched ahead of the client, once it has shown that it takes them
+_MOST_BYTES = 24 * 1024 * 1024  # of torrents that are at hand and not settled, beside those under way
 
 
 @frozen(kw_only=True)
@@ -39,41 +43,82 @@ class Pipeline:
 
     client: SerialClient
     fetcher: TorrentFetcher
-    repository: Repository
+    repository: Records
     max_concurrent_fetches: int
     fetch_retry: RetryPolicy
 
-    def run(self, items: Sequence[Item], stop: Event, teller: Teller) -> Iterator[Outcome]:
+    def run(self, items: Sequence[Item], stop: Event, teller: Teller) -> Generator[Outcome, None, None]:
         """Look up, fetch and submit; yield one outcome for each item, as soon as it is settled."""
         twins = Twins(items, lambda one, other: one.request.torrent_url == other.request.torrent_url)
-        first_ones = self._look_up_and_fetch(twins.first, Course(stop, teller))
-        yield from _answer_all(items, (outcome for first in first_ones for outcome in twins.outcomes(first)))
+        with closing(self._in_parts(twins.first, stop, teller)) as first_ones:
+            yield from _answer_all(items, (outcome for first in first_ones for outcome in twins.outcomes(first)))
 
-    def submit(self, items: Sequence[Item], stop: Event) -> Iterator[Outcome]:
+    def submit(self, items: Iterable[Item], stop: Event) -> Iterator[Outcome]:
         """Submit items whose torrents are at hand, each on a record of its own; yield one outcome for each."""
-        yield from _answer_all(items, self._submit_group(items, Course(stop)))
+        group: list[Item] = []
+        for item in items:
+            group.append(item)
+            if len(group) == _LARGEST_GROUP or sum(item.size for item in group) >= _MOST_BYTES:
+                yield from _answer_all(group, self._submit_group(group, Course(stop)))
+                group = []
+        yield from _answer_all(group, self._submit_group(group, Course(stop)))
 
-    def _look_up_and_fetch(self, items: Sequence[Item], course: Course) -> Iterator[Outcome]:
+    def _in_parts(self, items: Sequence[Item], stop: Event, teller: Teller) -> Generator[Outcome, None, None]:
+        """Do as many at a time as their records, with the torrents that these keep, fit into the memory."""
         if not items:
             return
+        lessons = Lessons()
+        part: list[Item] = []
+        size = 0
+        for item, kept in self._with_sizes(items):
+            if size and kept and size + kept > _MOST_BYTES:
+                yield from self._look_up_and_fetch(part, Course(stop, teller, lessons))
+                part, size = [], 0
+            part.append(item)
+            size += kept
+        yield from self._look_up_and_fetch(part, Course(stop, teller, lessons))
+
+    def _with_sizes(self, items: Sequence[Item]) -> list[tuple[Item, int]]:
+        try:
+            sizes = self.repository.sizes([item.request.torrent_url for item in items], client=self.client.name)
+        except AudiobatchError as error:
+            raise BatchEnded(error, Stage.LOOK_UP) from None
+        return [(item, sizes.get(item.request.torrent_url, 0)) for item in items]
+
+    def _look_up_and_fetch(self, items: Sequence[Item], course: Course) -> Generator[Outcome, None, None]:
         present, remaining = self._look_up(items, course.stop)
         yield from present
-        obtain = partial(self._obtain, course=course)
+        fetched = look_ahead(
+            partial(self._obtain, course=course),
+            remaining,
+            workers=self.max_concurrent_fetches,
+            furthest=_FURTHEST,
+            size=size_of,
+            most=_MOST_BYTES,
+        )
         with (
             self._keeping_what_was_fetched(course.lessons),
-            closing(look_ahead(obtain, remaining, workers=self.max_concurrent_fetches, furthest=_FURTHEST)) as groups,
+            closing(fetched) as groups,
             _setting_at_the_end(course.ended),
         ):
             for group in groups:
                 if course.stop.is_set():
                     raise BatchEnded(STOPPED, Stage.FETCH)
-                at_hand: list[Item] = []
-                for item, got in group:
-                    if isinstance(got, AudiobatchError):
-                        yield item.failed(got, Stage.FETCH)
-                    else:
-                        at_hand.append(evolve(item, torrent=got))
-                yield from self._submit_different(at_hand, course)
+                for outcome in self._submit_fetched(group, course):
+                    course.lessons.let_go(outcome)
+                    yield outcome
+                group.clear()
+
+    def _submit_fetched(
+        self, group: Sequence[tuple[Item, Torrent | AudiobatchError]], course: Course
+    ) -> Iterator[Outcome]:
+        at_hand: list[Item] = []
+        for item, got in group:
+            if isinstance(got, AudiobatchError):
+                yield item.failed(got, Stage.FETCH)
+            else:
+                at_hand.append(evolve(item, torrent=got))
+        yield from self._submit_different(at_hand, course)
 
     def _submit_different(self, items: Sequence[Item], course: Course) -> Iterator[Outcome]:
         """Submit each torrent once; one that has failed in this batch is not tried again under another URL."""
@@ -101,10 +146,11 @@ class Pipeline:
         try:
             yield
         finally:
-            left = [item.new_record(self.client.name, DownloadStatus.FAILED) for item in lessons.fetched_for_nothing]
+            left = lessons.fetched_for_nothing
             try:
                 if left:
-                    self.repository.reserve(left)
+                    name = self.client.name
+                    self.repository.reserve([item.new_record(name, DownloadStatus.FAILED) for item in left])
             except AudiobatchError as error:
                 _log.warning("%d torrents that were fetched will have to be fetched again: %s", len(left), error)
 
@@ -164,12 +210,17 @@ class Pipeline:
 
     def _fetch(self, item: Item, course: Course) -> Torrent:
         tell = partial(course.teller.waiting, item)
+        fetch = partial(
+            self.fetch_retry.call,
+            lambda: self.fetcher.fetch(item.request),
+            stop=course.stop,
+            on_wait=lambda seconds, error: tell(seconds, error.code),
+        )
         with waiting_with(Patience(course.is_over, partial(tell, code=FailureCode.RATE_LIMITED), course.thread)):
-            return self.fetch_retry.call(
-                lambda: self.fetcher.fetch(item.request),
-                stop=course.stop,
-                on_wait=lambda seconds, error: tell(seconds, error.code),
-            )
+            torrent = guarded(fetch, FetchError, "the fetcher")
+        if not is_torrent(torrent):
+            raise FetchError(f"the fetcher returned no torrent, but what it is not meant to ({kind_of(torrent)})")
+        return torrent
 
 
 @contextmanager

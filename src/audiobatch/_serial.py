@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from threading import Event, Lock
+from typing import TypeVar
 
 from attrs import field, frozen
 
+from audiobatch._bugs import guarded, kind_of
 from audiobatch._retry import RetryPolicy
-from audiobatch.errors import AudiobatchError
+from audiobatch.errors import AudiobatchError, ClientError
 from audiobatch.metainfo import InfoHashes, Torrent
-from audiobatch.models import AddOptions
+from audiobatch.models import AddOptions, TorrentStatus
 from audiobatch.protocols import SupportsBulkAdd, SupportsCheck, TorrentClient
+
+_T = TypeVar("_T")
 
 
 @frozen
 class SerialClient:
-    """Asks a client in turn, and asks again what can be asked again: everything but an add."""
+    """Asks a client in turn, and asks again what can be asked again: everything but an add.
+
+    A bug in the client is a `ClientError`: after an add, it says nothing about whether the torrent is there.
+    """
 
     _client: TorrentClient
     _retry: RetryPolicy
@@ -26,7 +33,10 @@ class SerialClient:
     @property
     def name(self) -> str:
         """The client's own."""
-        return self._client.name
+        name = _guarded(lambda: self._client.name)
+        if not isinstance(name, str):
+            raise _wrong("name", name)
+        return name
 
     def check(self, stop: Event) -> None:
         """Raise the client's error if it is of no use now; a client that cannot tell passes."""
@@ -36,23 +46,22 @@ class SerialClient:
     def _check_once(self) -> None:
         assert isinstance(self._client, SupportsCheck)
         with self._turn:
-            self._client.check()
+            _guarded(self._client.check)
 
     def add(self, torrent: Torrent, options: AddOptions) -> AudiobatchError | None:
         """Hand over a torrent, once. Return what the client raised, or None if it accepted."""
-        with self._turn:
-            try:
-                self._client.add(torrent, options)
-            except AudiobatchError as error:
-                return error
-        return None
+        return self._hand_over(lambda: self._client.add(torrent, options))
 
     def add_all(self, torrents: Sequence[Torrent], options: AddOptions) -> AudiobatchError | None:
         """Hand over several torrents at once, if `takes_many`. Return what the client raised, or None."""
-        assert isinstance(self._client, SupportsBulkAdd)
+        client = self._client
+        assert isinstance(client, SupportsBulkAdd)
+        return self._hand_over(lambda: client.add_all(torrents, options))
+
+    def _hand_over(self, add: Callable[[], None]) -> AudiobatchError | None:
         with self._turn:
             try:
-                self._client.add_all(torrents, options)
+                _guarded(add)
             except AudiobatchError as error:
                 return error
         return None
@@ -88,4 +97,16 @@ class SerialClient:
 
     def _status(self, info_hashes: Collection[InfoHashes]) -> AbstractSet[InfoHashes]:
         with self._turn:
-            return self._client.status(info_hashes).keys()
+            found = _guarded(lambda: self._client.status(info_hashes))
+        if not isinstance(found, Mapping) or not all(isinstance(status, TorrentStatus) for status in found.values()):
+            raise _wrong("status", found)
+        # What was not asked for says nothing.
+        return {hashes for hashes in info_hashes if hashes in found}
+
+
+def _guarded(call: Callable[[], _T]) -> _T:
+    return guarded(call, ClientError, "the torrent client")
+
+
+def _wrong(method: str, answer: object) -> ClientError:
+    return ClientError(f"the torrent client's {method} returned what it is not meant to ({kind_of(answer)})")

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
 from urllib.parse import urlsplit
+
+# Category Cc, and the two separators that break a line: by code point, because what counts as
+# printable changes with each version of Unicode.
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def has_control_characters(url: str) -> bool:
+    """Tell whether a URL holds what no URL can: a control character, a line break, or half of a character.
+
+    All else can be percent-encoded.
+    """
+    return _CONTROL.search(url) is not None
 
 
 def is_magnet(url: str) -> bool:

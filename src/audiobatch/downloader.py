@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from itertools import chain, islice
 from threading import Event
 from typing import Final
@@ -12,6 +13,7 @@ from audiobatch._admission import SavePath, admit
 from audiobatch._item import Item
 from audiobatch._pipeline import Pipeline
 from audiobatch._planning import plan_batch
+from audiobatch._records import Records
 from audiobatch._retry import RetryPolicy
 from audiobatch._serial import SerialClient
 from audiobatch._telling import Announcer, Teller
@@ -40,8 +42,6 @@ CONFIRM_RETRY: Final = RetryPolicy(attempts=7, wait=0.005, factor=3.2)
 
 qBittorrent shows one after a few milliseconds, and fifty after forty.
 """
-
-_PAGE: Final = 50  # records that a recovery takes at once
 
 
 def admit_batch(requests: Iterable[GivenRequest], *, limit: int) -> list[GivenRequest]:
@@ -111,13 +111,13 @@ class BatchDownloader:
             raise ConfigurationError("max_batch_size and max_concurrent_fetches must be at least 1")
         self._max_batch_size = max_batch_size
         self._client = SerialClient(client, confirm_retry)
-        self._repository = repository
+        self._repository = Records(repository)
         self._save_path = save_path
         self._announce = Announcer(on_event)
         self._pipeline = Pipeline(
             client=self._client,
             fetcher=fetcher,
-            repository=repository,
+            repository=self._repository,
             max_concurrent_fetches=max_concurrent_fetches,
             fetch_retry=fetch_retry,
         )
@@ -207,10 +207,9 @@ class BatchDownloader:
         """
         stop = stop or Event()
         self._client.check(stop)
-        records = enumerate(self._repository.unsettled(client=self._client.name))
-        outcomes: list[Outcome] = []
-        while page := [Item(index, record.request, record.torrent) for index, record in islice(records, _PAGE)]:
-            outcomes.extend(self._pipeline.submit(page, stop))
+        records = self._repository.unsettled(client=self._client.name)
+        items = (Item(index, record.request, record.torrent) for index, record in enumerate(records))
+        outcomes = list(self._pipeline.submit(items, stop))
         _log.info("recovery looked at %d downloads", len(outcomes))
         return BatchResult(outcomes)
 
@@ -218,6 +217,7 @@ class BatchDownloader:
         teller = Teller(self._announce)
         with teller.batch(len(given)):
             admission = admit(given, self._save_path)
-            for outcome in chain(admission.failures, self._pipeline.run(admission.items, stop, teller)):
-                teller.settled(outcome)
-                yield outcome
+            with closing(self._pipeline.run(admission.items, stop, teller)) as outcomes:
+                for outcome in chain(admission.failures, outcomes):
+                    teller.settled(outcome)
+                    yield outcome

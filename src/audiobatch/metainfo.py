@@ -7,25 +7,19 @@ file is not in canonical form, so the raw bytes are hashed and never rebuilt.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
-from typing import Final, TypeAlias
-from urllib.parse import parse_qsl
+from typing import Final, TypeAlias, TypeGuard
 
 from attrs import field, frozen
 
 from audiobatch._bencode import decode
 from audiobatch._layout import check
-from audiobatch._urls import is_magnet
+from audiobatch._magnet import read as read_magnet
+from audiobatch._urls import has_control_characters
 from audiobatch.errors import NotATorrent
 
 _HEX: Final = "[0-9a-f]"
-_BTIH: Final = re.compile(r"urn:btih:(?:(?P<hex>[0-9a-f]{40})|(?P<base32>[a-z2-7]{32}))", re.IGNORECASE | re.ASCII)
-_BTMH: Final = re.compile(r"urn:btmh:1220(?P<hex>[0-9a-f]{64})", re.IGNORECASE | re.ASCII)
-_TOPIC: Final = re.compile(r"xt(\.[0-9]*)?", re.IGNORECASE | re.ASCII)
-_NOTHING: Final = "0" * 40
-_MAX_MAGNET_LENGTH: Final = 8 * 1024
 
 
 @frozen(kw_only=True)
@@ -98,20 +92,37 @@ class MagnetLink:
     """A magnet link that was parsed (BEP 9): the info-hashes without the metainfo.
 
     Attributes:
-        uri: The link as it came, its scheme in lower case as clients want it. It may hold a
-            passkey, so it never shows in the repr.
+        uri: The link as clients are given it: ``magnet:?xt=`` with the info-hashes in hex, then the
+            other parameters as they came, within 8 KiB. What no URI may hold is percent-encoded. It
+            may hold a passkey, so it never shows in the repr.
         info_hashes: One or both, as the link gives them. A hybrid torrent's link may name
             only one of its two.
         name: The display name (``dn``), or an empty string. Untrusted.
+
+    Raises:
+        ValueError: The link holds a control character: a line break would make two links of it.
     """
 
     uri: str = field(repr=False)
     info_hashes: InfoHashes
     name: str
 
+    def __attrs_post_init__(self) -> None:
+        if has_control_characters(self.uri):
+            raise ValueError("a magnet link cannot hold control characters: let parse_magnet read it")
+
 
 Torrent: TypeAlias = TorrentFile | MagnetLink
 """What a fetcher gets, and a client is given."""
+
+
+def is_torrent(value: object) -> TypeGuard[Torrent]:
+    """Tell whether a value can be handed to a client: what a plug-in gives may be anything."""
+    return (
+        isinstance(value, TorrentFile | MagnetLink)
+        and isinstance(value.info_hashes, InfoHashes)
+        and isinstance(*((value.content, bytes) if isinstance(value, TorrentFile) else (value.uri, str)))
+    )
 
 
 def parse_torrent(content: bytes) -> TorrentFile:
@@ -139,40 +150,17 @@ def parse_torrent(content: bytes) -> TorrentFile:
 
 
 def parse_magnet(uri: str) -> MagnetLink:
-    """Parse a magnet link with ``xt=urn:btih:`` (hex or base32), ``xt=urn:btmh:``, or both.
+    """Parse a magnet link with ``xt=urn:btih:`` (hex or base32), ``xt=urn:btmh:``, or both, in any spelling.
+
+    Args:
+        uri: Up to 65,536 characters.
 
     Raises:
-        NotATorrent: It is no magnet link, has no usable info-hash, or names two different
-            torrents.
+        NotATorrent: It is no magnet link, has no usable info-hash, names two different torrents, or
+            holds a control character.
     """
-    if not is_magnet(uri) or len(uri) > _MAX_MAGNET_LENGTH:
-        raise NotATorrent("not a usable magnet link: it must start with magnet: and have at most 8192 characters")
-    if not uri.isprintable():
-        # Clients read a list of links line by line: a line break would smuggle in another one.
-        raise NotATorrent("not a usable magnet link: it holds control characters")
     try:
-        # Up to the very end, for clients know no fragment (#) in a magnet link.
-        parameters = parse_qsl(uri[len("magnet:") :].removeprefix("?"), max_num_fields=1000)
-    except ValueError:
-        raise NotATorrent("not a usable magnet link: its parameters cannot be read") from None
-    topics = [value for key, value in parameters if _TOPIC.fullmatch(key)]
-    v1 = {_btih_hex(match) for topic in topics if (match := _BTIH.fullmatch(topic))}
-    v2 = {match["hex"].lower() for topic in topics if (match := _BTMH.fullmatch(topic))}
-    if len(v1) > 1 or len(v2) > 1:
-        raise NotATorrent("not a usable magnet link: it names more than one torrent")
-    if not v1 and not v2:
-        raise NotATorrent("not a usable magnet link: it has no info-hash (xt=urn:btih: or xt=urn:btmh:)")
-    if any(info_hash.startswith(_NOTHING) for info_hash in v1 | v2):
-        # Clients take it and never show it; qBittorrent 4.5.2 even loses others that come in the same request.
-        raise NotATorrent("not a usable magnet link: its info-hash is all zeros")
-    return MagnetLink(
-        uri="magnet:" + uri[7:],
-        info_hashes=InfoHashes(v1=next(iter(v1), None), v2=next(iter(v2), None)),
-        name=next((value for key, value in parameters if key == "dn"), ""),
-    )
-
-
-def _btih_hex(match: re.Match[str]) -> str:
-    if match["hex"]:
-        return match["hex"].lower()
-    return base64.b32decode(match["base32"].upper()).hex()
+        magnet = read_magnet(uri)
+    except ValueError as error:
+        raise NotATorrent(f"not a usable magnet link: {error}") from None
+    return MagnetLink(uri=magnet.uri, info_hashes=InfoHashes(v1=magnet.v1, v2=magnet.v2), name=magnet.name)

@@ -14,7 +14,8 @@ from typing import Final, TypeAlias
 
 from attrs import field, frozen
 
-from audiobatch._urls import is_magnet, origin
+from audiobatch._magnet import MAX_MAGNET_LENGTH
+from audiobatch._urls import has_control_characters, is_magnet, origin
 from audiobatch.errors import InvalidRequestError, NotATorrent
 from audiobatch.metainfo import InfoHashes, Torrent, parse_magnet
 
@@ -28,15 +29,16 @@ MAX_SERIES_LENGTH: Final = 200
 """Characters of a series' name, after trimming."""
 
 MAX_URL_LENGTH: Final = 8192
-"""Characters of a torrent's URL, magnet links included."""
+"""Characters of a torrent's URL; a magnet link may have 65,536, of which a client gets 8,192 at most."""
 
 
 def _trimmed(value: str) -> str:
-    return value.strip() if isinstance(value, str) else value
+    # The method of str itself: what is derived from it may have another one.
+    return str.strip(value) if isinstance(value, str) else value
 
 
 def _trimmed_or_none(value: str | None) -> str | None:
-    return value.strip() or None if isinstance(value, str) else value
+    return str.strip(value) or None if isinstance(value, str) else value
 
 
 def _trimmed_each(values: tuple[str, ...] | list[str]) -> tuple[str, ...]:
@@ -74,8 +76,8 @@ class DownloadRequest:
     Args:
         title: 1 to 500 characters.
         author: 1 to 200 characters.
-        torrent_url: Where the ``.torrent`` is: ``http``, ``https``, or a magnet link.
-            It may hold a passkey, so the repr shows its host alone.
+        torrent_url: Where the ``.torrent`` is: ``http`` or ``https``, up to 8,192 characters, or a
+            magnet link, up to 65,536. It may hold a passkey, so the repr shows its host alone.
         series: The name of the series, without a number; up to 200 characters.
         category: See `AddOptions`, as for the fields below. A tag holds no comma.
         tags: A list or tuple of texts.
@@ -145,7 +147,8 @@ def _is_encodable(value: str) -> bool:
 
 
 def _url_problems(url: object) -> Iterator[str]:
-    found = list(_text_problems("torrent_url", url, MAX_URL_LENGTH, required=True))
+    longest = MAX_MAGNET_LENGTH if isinstance(url, str) and is_magnet(url) else MAX_URL_LENGTH
+    found = list(_text_problems("torrent_url", url, longest, required=True))
     if found or not isinstance(url, str):
         yield from found
     elif is_magnet(url):
@@ -155,7 +158,7 @@ def _url_problems(url: object) -> Iterator[str]:
             yield f"torrent_url is {error}"
     elif not url.lower().startswith(("http://", "https://")):
         yield "torrent_url must be an http, https or magnet URL"
-    elif not url.isprintable():
+    elif has_control_characters(url):
         yield "torrent_url holds characters that are not allowed in a URL"
     else:
         try:
@@ -178,13 +181,15 @@ def texts_of(request: GivenRequest) -> dict[str, str | None]:
 
     What did not validate may hold anything, or be anything: of that, what is a good text by itself.
     """
-    found = {
-        name: request.get(name) if isinstance(request, Mapping) else getattr(request, name, None) for name in _TEXTS
-    }
-    return {
-        name: value if isinstance(value, str) and not any(_text_problems(name, value, _TEXTS[name])) else None
-        for name, value in found.items()
-    }
+    return {name: _text_of(request, name) for name in _TEXTS}
+
+
+def _text_of(request: GivenRequest, name: str) -> str | None:
+    try:
+        value = request.get(name) if isinstance(request, Mapping) else getattr(request, name, None)
+    except Exception:  # noqa: BLE001 - it was logged when the request was read
+        return None
+    return value if isinstance(value, str) and not any(_text_problems(name, value, _TEXTS[name])) else None
 
 
 class DownloadStatus(StrEnum):

@@ -2,8 +2,15 @@
 
 Nothing needs to be inherited: a class with these methods is enough. Everything is
 synchronous. A plug-in reports trouble by raising an error of `audiobatch.errors` of
-the branch that is named here; that becomes the failure of an item. Any other
-exception counts as a bug: it is not caught, and leaves `BatchDownloader.run`.
+the branch that is named here; that becomes the failure of an item.
+
+Any other exception counts as a bug, and so does an answer of another type. A fetcher's
+bug is a `FetchError` of that one item. A client's bug is a `ClientError`: after an add,
+the torrent is looked up, because it may be there; where the client cannot be asked, the
+batch ends early. A repository's bug is a `RepositoryError`. Each is written to the log
+``audiobatch``: its class, and the files and lines that it came through. Its text is not,
+because that may hold a secret. An exception that is no `Exception`, such as
+`KeyboardInterrupt`, leaves `BatchDownloader.run`.
 
 Whoever makes a plug-in closes it: closing is not part of the ports.
 """
@@ -156,6 +163,24 @@ class SupportsBulkAdd(Protocol):
             Unsupported: The client cannot do what the options ask for; nothing was sent.
             ClientAuthError: The client refuses the login; nothing was added.
             ClientError: Anything else; any of them may be there.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsSizes(Protocol):
+    """A repository that can tell how large the torrents are that it keeps, without reading them."""
+
+    def sizes(self, urls: Collection[str], /, *, client: str) -> Mapping[str, int]:
+        """Tell how many bytes of torrents `Repository.find` would read for each of these ``urls`` of a ``client``.
+
+        A batch goes by this to find no more of them at a time than fit into its memory.
+
+        Returns:
+            One entry for each URL whose records keep a torrent.
+
+        Raises:
+            RepositoryError: The storage fails.
         """
         ...
 

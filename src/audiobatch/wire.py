@@ -145,6 +145,13 @@ class _JsonCopy:
         return str(value)
 
 
+def _dump_invalid(request: object) -> Any:
+    try:
+        return _JsonCopy().of(request)
+    except Exception:  # noqa: BLE001 - it was logged when the request was read
+        return "..."
+
+
 def _is_too_large(value: object, depth: int) -> bool:
     if isinstance(value, int):
         return value.bit_length() > _MAX_BITS
@@ -162,7 +169,7 @@ _converter.register_unstructure_hook(
         _converter,
         request=override(
             unstruct_hook=lambda request: (
-                dump_request(request) if isinstance(request, DownloadRequest) else _JsonCopy().of(request)
+                dump_request(request) if isinstance(request, DownloadRequest) else _dump_invalid(request)
             )
         ),
     ),

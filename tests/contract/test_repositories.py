@@ -18,7 +18,8 @@ from audiobatch.errors import (
     RepositoryUnavailable,
     SchemaMismatch,
 )
-from audiobatch.models import DownloadStatus
+from audiobatch.metainfo import InfoHashes, MagnetLink, TorrentFile, parse_magnet
+from audiobatch.models import Download, DownloadStatus
 from audiobatch.protocols import Repository
 from audiobatch.repositories.memory import MemoryRepository
 from audiobatch.repositories.sqlite import SCHEMA_VERSION, SQLiteRepository
@@ -172,6 +173,34 @@ class TestSQLiteRepository(RepositoryContract):
         with pytest.raises(RepositoryError, match=held.id):
             list(repository.unsettled(client="client"))
 
+    def test_a_magnet_link_that_was_kept_as_it_came_is_read_in_the_spelling_of_today(
+        self, repository: SQLiteRepository
+    ) -> None:
+        """Earlier versions kept such links; a client would never show what it is given like that."""
+        link = f"magnet:&&%78t=URN:BTIH:{'AB' * 20}&dn=&tr=x"
+        held = record("one", url=link, torrent=parse_magnet(link))
+        repository.reserve([held])
+        repository._connection.execute("UPDATE torrents SET content = ?", (link.encode(),))
+
+        (found,) = repository.unsettled(client="client")
+
+        assert found == held
+        assert found.torrent == MagnetLink(
+            uri=f"magnet:?xt=urn:btih:{'ab' * 20}&tr=x", info_hashes=InfoHashes(v1="ab" * 20), name=""
+        )
+
+    def test_it_tells_how_large_the_torrents_are(self, repository: SQLiteRepository) -> None:
+        """Of each URL, what its records keep, those of other clients left out."""
+        url = "https://tracker.test/one"
+        held = [record("one", url=url), record("two", url=url), record("three"), record("four", client="other")]
+        repository.reserve(held)
+        repository.save([evolve(held[2], status=DownloadStatus.QUEUED, torrent=None)])
+        urls = [one.request.torrent_url for one in held]
+
+        assert repository.sizes(urls, client="client") == {url: sum(_size(one) for one in held[:2])}
+        assert repository.sizes(urls, client="other") == {urls[3]: _size(held[3])}
+        assert repository.sizes([], client="client") == {}
+
     def test_a_closed_repository_is_an_error_of_ours(self, path: Path) -> None:
         """Using it after closing is told, not crashed with."""
         repository = SQLiteRepository(path)
@@ -193,6 +222,11 @@ class TestSQLiteRepository(RepositoryContract):
         repository.save([evolve(held, status=DownloadStatus.QUEUED)])
 
         assert repository._connection.total_changes == before + 1
+
+
+def _size(held: Download) -> int:
+    assert isinstance(held.torrent, TorrentFile)
+    return len(held.torrent.content)
 
 
 def _reserve_ten(path: Path) -> list[str]:

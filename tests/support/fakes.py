@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+import pytest
+
 from audiobatch import BatchResult, DownloadFailure, RetryPolicy
 from audiobatch.errors import AudiobatchError, TorrentNotFound
 from audiobatch.metainfo import InfoHashes, Torrent, TorrentFile, parse_torrent
@@ -82,7 +84,8 @@ class FakeClient:
         self._busy = threading.Lock()
 
     def _enter(self, call: str) -> None:
-        assert self._busy.acquire(blocking=False), "two requests at once"
+        if not self._busy.acquire(blocking=False):
+            pytest.fail("two requests at once")
         self.calls.append(call)
 
     def check(self) -> None:

@@ -177,14 +177,16 @@ class TestTheSameNames:
         with pytest.raises(EmptyBatchError):
             await downloader.plan([])
 
-    async def test_a_bug_of_a_plug_in_is_not_hidden(
-        self, downloader: AsyncBatchDownloader, fetcher: GatedFetcher
+    async def test_a_bug_of_a_fetcher_fails_its_item(
+        self, downloader: AsyncBatchDownloader, fetcher: GatedFetcher, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """An exception that is none of ours leaves as it is."""
+        """The others get there, and the log says where it was."""
         fetcher.errors["bug"] = [TypeError("a bug")]
 
-        with pytest.raises(TypeError, match="a bug"):
-            await downloader.run([request("bug")])
+        result = await downloader.run([request("bug"), request("good")])
+
+        assert codes(result) == ["fetch_error", "ok"]
+        assert "the fetcher failed unexpectedly\nTraceback" in caplog.text
 
     async def test_context_variables_are_seen(self, downloader: AsyncBatchDownloader, client: FakeClient) -> None:
         """What is set around a batch holds in the thread that runs it, as tracing needs it."""

@@ -158,13 +158,6 @@ class TestTheBatchItself:
         ]
         assert "s3cret" not in caplog.text
 
-    def test_a_bug_of_a_plug_in_is_not_hidden(self, downloader: BatchDownloader, fetcher: FakeFetcher) -> None:
-        """An exception that is none of ours leaves the batch as it is."""
-        fetcher.errors["bug"] = [TypeError("a bug")]
-
-        with pytest.raises(TypeError, match="a bug"):
-            downloader.run([request("bug")])
-
 
 class TestFetching:
     """When a tracker is asked again, and when not at all."""

@@ -172,6 +172,88 @@ class TestLookAhead:
 
         assert len([1 for _ in look_ahead(lambda _: meeting.wait(), range(4), workers=4, furthest=4)]) >= 1
 
+    def test_nothing_is_begun_while_the_results_are_as_large_as_they_may_be(self) -> None:
+        """As soon as they are gone, it goes on; what is under way is expected to be as large as the largest."""
+        begun: list[int] = []
+
+        def make(number: int) -> bytes:
+            begun.append(number)
+            return bytes(10)
+
+        groups = look_ahead(make, range(40), workers=2, furthest=20, size=len, most=30)
+
+        taken = 0
+        while group := next(groups, None):
+            taken += len(group)
+            assert len(begun) <= taken + 3
+            time.sleep(0.001)
+            assert len(begun) <= taken + 3
+            group.clear()
+        assert taken == 40
+
+    def test_what_is_with_the_taker_counts_too(self) -> None:
+        """Until it comes back."""
+        begun: list[int] = []
+
+        def make(number: int) -> bytes:
+            begun.append(number)
+            return bytes(100)
+
+        groups = look_ahead(make, range(9), workers=4, furthest=9, size=len, most=1)
+
+        first = next(groups)
+        time.sleep(0.05)
+        assert len(begun) <= 4
+        assert len(first) + sum(map(len, groups)) == 9
+
+    def test_one_that_is_late_delays_what_comes_after_it_within_its_bounds(self) -> None:
+        """The first one is always begun: nobody waits for something that has no room."""
+        late = threading.Event()
+        begun: list[int] = []
+
+        def make(number: int) -> bytes:
+            begun.append(number)
+            if number == 0:
+                late.wait(20)
+            return bytes(100)
+
+        groups = look_ahead(make, range(9), workers=2, furthest=9, size=len, most=150)
+        threading.Timer(0.1, late.set).start()
+
+        assert sum(map(len, groups)) == 9
+        assert begun[0] == 0
+
+    def test_a_result_without_a_size_takes_no_room(self) -> None:
+        """What failed does not hold up what comes after it."""
+
+        def fail(number: int) -> bytes:
+            if number % 2:
+                raise LookupError
+            return b""
+
+        groups = look_ahead(fail, range(3), workers=3, furthest=3, size=len, most=1)
+
+        with pytest.raises(LookupError):
+            list(groups)
+
+    def test_nothing_is_begun_once_it_is_closed(self) -> None:
+        """Although what was under way leaves room."""
+        begun: list[int] = []
+        going_on = threading.Event()
+
+        def make(number: int) -> None:
+            begun.append(number)
+            if number:
+                going_on.wait(20)
+
+        groups = look_ahead(make, range(40), workers=4, furthest=20)
+        next(groups)
+        wait_until(lambda: len(begun) > 3, "as many are under way as there are workers")
+        threading.Timer(0.05, going_on.set).start()
+        groups.close()
+
+        assert len(begun) <= 5
+
     def test_an_error_comes_in_its_turn(self) -> None:
         """Those before it are not lost."""
 

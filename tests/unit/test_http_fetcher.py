@@ -351,6 +351,16 @@ class TestRedirects:
 
         assert len(httpx_mock.get_requests()) == 6
 
+    @pytest.mark.parametrize(
+        ("character", "encoded"),
+        [("\u00a0", "%C2%A0"), ("\u3000", "%E3%80%80"), ("\u200d", "%E2%80%8D"), ("\U0001fae9", "%F0%9F%AB%A9")],
+    )
+    def test_what_no_url_may_hold_is_percent_encoded(self, httpx_mock: HTTPXMock, character: str, encoded: str) -> None:
+        """Spaces of all kinds, joiners, and emoji that this version of Python does not know yet."""
+        httpx_mock.add_response(url=f"{HOST}/a{encoded}b?c={encoded}d", content=BODY)
+
+        assert isinstance(fetch(f"{HOST}/a{character}b?c={character}d"), TorrentFile)
+
     @pytest.mark.parametrize("scheme", ["magnet:?", "MAGNET:?", "Magnet:?"])
     @pytest.mark.parametrize("how", ["in a redirect", "as the answer"])
     def test_a_magnet_link_is_a_torrent_too(self, httpx_mock: HTTPXMock, how: str, scheme: str) -> None:
@@ -364,6 +374,17 @@ class TestRedirects:
 
         assert isinstance(torrent, MagnetLink)
         assert torrent == parse_magnet("magnet:?" + MAGNET)
+
+    @pytest.mark.parametrize("how", ["in a redirect", "as the answer"])
+    def test_a_long_magnet_link_is_one_too(self, httpx_mock: HTTPXMock, how: str) -> None:
+        """It has more trackers than fit into what a client is given."""
+        link = "magnet:?" + MAGNET + "&tr=http%3A%2F%2Ftracker.test" * 1000
+        if how == "in a redirect":
+            redirect(httpx_mock, link, url=HTTPS, status=301)
+        else:
+            httpx_mock.add_response(url=HTTPS, text=link)
+
+        assert fetch(HTTPS) == parse_magnet(link)
 
     @pytest.mark.parametrize(
         ("location", "error", "match"),
@@ -573,7 +594,7 @@ class TestBodies:
             (BODY + b"s3cret", "not a valid torrent"),
             (b"s3cret \x00\xff", "not a valid torrent"),
             (b"magnet:?dn=s3cret", "magnet"),
-            (b"magnet:?" + MAGNET.encode() + b"&dn=" + b"x" * 8192, "torrent"),
+            (b"magnet:?" + MAGNET.encode() + b"&dn=" + b"x" * 65_536, "torrent"),
             (b"magnet:?" + MAGNET.encode().replace(b"btih", b"bt\xffih"), "magnet"),
         ],
     )

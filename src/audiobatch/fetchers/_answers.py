@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from audiobatch._magnet import MAX_MAGNET_LENGTH
 from audiobatch.errors import FetchDenied, FetchError, FetchUnavailable, NotATorrent, RateLimited, TorrentNotFound
 from audiobatch.fetchers._retrieval import Answer
 from audiobatch.metainfo import Torrent, parse_magnet, parse_torrent
 
-_MAX_MAGNET_BODY: Final = 8 * 1024
 _RATE_LIMIT_PAUSE: Final = 60.0  # seconds, where a tracker asks to slow down but not for how long
 MAX_PAUSE: Final = 7 * 86_400.0  # seconds; what asks for more is not to be believed
 
@@ -41,7 +41,7 @@ def torrent_in(answer: Answer) -> Torrent:
         NotATorrent: It is something else; what, it says if that can be told.
     """
     start = answer.body.lstrip()[:200].lower()
-    if start.startswith(b"magnet:") and len(answer.body) <= _MAX_MAGNET_BODY:
+    if start.startswith(b"magnet:") and len(answer.body) <= MAX_MAGNET_LENGTH:
         return parse_magnet(answer.body.decode(errors="replace").strip())
     try:
         return parse_torrent(answer.body)

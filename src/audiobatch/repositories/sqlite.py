@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -54,7 +55,6 @@ _SCHEMA: Final = (
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 _COLUMNS: Final = "d.number, d.id, d.client, d.v1, d.v2, d.request, d.status, d.created_at, t.content"
-_PAGE: Final = 50
 _PAGE_SIZE: Final = 16 * 1024  # bytes: a torrent of 1 MB is written a third faster than with SQLite's own 4 KiB
 
 # Closing a connection that came through a fork could release locks of the parent: it is kept instead.
@@ -106,6 +106,20 @@ class SQLiteRepository(Closing):
                 found |= {key: _load(row) for key, *row in rows}
         return found
 
+    def sizes(self, urls: Collection[str], /, *, client: str) -> Mapping[str, int]:
+        """Tell how large the torrents of URLs are; see `SupportsSizes.sizes`."""
+        found: Counter[str] = Counter()
+        with self._session() as connection:
+            # Added up here, because SQLite would read what it has to group.
+            for url, size in connection.execute(
+                "SELECT k.value, length(t.content) FROM json_each(:urls) k"
+                " CROSS JOIN downloads d ON d.client = :client AND d.torrent_url = k.value"
+                " CROSS JOIN torrents t ON t.number = d.number",
+                {"urls": json.dumps(list(set(urls))), "client": client},
+            ):
+                found[url] += size
+        return found
+
     def reserve(self, downloads: Sequence[Download], /) -> Sequence[Download]:
         """Insert what is not held yet; see `Repository.reserve`."""
         with self._transaction() as connection:
@@ -124,17 +138,18 @@ class SQLiteRepository(Closing):
     def unsettled(self, *, client: str) -> Iterator[Download]:
         """Yield what a recovery has to look at; see `Repository.unsettled`."""
         last = -1
+        # One by one, because each holds a torrent, and these can be large.
         while True:
             with self._session() as connection:
-                rows = connection.execute(
+                row = connection.execute(
                     f"SELECT {_COLUMNS} FROM torrents t CROSS JOIN downloads d ON d.number = t.number"
-                    " WHERE t.number > ? AND d.client = ? AND d.status IN (?, ?) ORDER BY t.number LIMIT ?",
-                    (last, client, DownloadStatus.RESERVED, DownloadStatus.QUEUED, _PAGE),
-                ).fetchall()
-            if not rows:
+                    " WHERE t.number > ? AND d.client = ? AND d.status IN (?, ?) ORDER BY t.number LIMIT 1",
+                    (last, client, DownloadStatus.RESERVED, DownloadStatus.QUEUED),
+                ).fetchone()
+            if row is None:
                 return
-            last = rows[-1][0]
-            yield from map(_load, rows)
+            last = row[0]
+            yield _load(row)
 
     def close(self) -> None:
         """Close the file."""
