@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from functools import partial
 from threading import Event, Lock
+from typing import Final, TypeVar
 
 from attrs import field, frozen
 
+from audiobatch._cancellation import Cancellation, cancelled_by
+from audiobatch._item import STOPPED
 from audiobatch._retry import RetryPolicy
-from audiobatch.errors import AudiobatchError
+from audiobatch.errors import AudiobatchError, ClientUnavailable, NotAttempted
 from audiobatch.metainfo import InfoHashes, Torrent
 from audiobatch.models import AddOptions
 from audiobatch.protocols import SupportsBulkAdd, SupportsCheck, TorrentClient
 
+_T = TypeVar("_T")
+_LOOK: Final = 0.1  # seconds between two looks at the stop while others have their turn
+_GRACE: Final = 2.0  # seconds that an add, and each look after it, still gets once the batch is stopped
+
 
 @frozen
 class SerialClient:
-    """Asks a client in turn, and asks again what can be asked again: everything but an add."""
+    """Asks a client in turn, and asks again what can be asked again: everything but an add.
+
+    A stop is heard while others have their turn, and while a call is under way: what was
+    not handed over comes to `NotAttempted` then. An add that is under way, and the look
+    after it, get some seconds more.
+    """
 
     _client: TorrentClient
     _retry: RetryPolicy
@@ -31,30 +45,31 @@ class SerialClient:
     def check(self, stop: Event) -> None:
         """Raise the client's error if it is of no use now; a client that cannot tell passes."""
         if isinstance(self._client, SupportsCheck):
-            self._retry.call(self._check_once, stop=stop)
+            self._until(stop, partial(self._check_once, self._client, stop))
 
-    def _check_once(self) -> None:
-        assert isinstance(self._client, SupportsCheck)
-        with self._turn:
-            self._client.check()
+    def _check_once(self, client: SupportsCheck, stop: Event) -> None:
+        with self._in_turn(Cancellation(stop)):
+            client.check()
 
-    def add(self, torrent: Torrent, options: AddOptions) -> AudiobatchError | None:
-        """Hand over a torrent, once. Return what the client raised, or None if it accepted."""
-        with self._turn:
-            try:
-                self._client.add(torrent, options)
-            except AudiobatchError as error:
-                return error
-        return None
+    def add(self, torrent: Torrent, options: AddOptions, stop: Event) -> AudiobatchError | None:
+        """Hand over a torrent, once. Return what the client raised, or None if it accepted; see `STOPPED`."""
+        return self._hand_over(partial(self._client.add, torrent, options), stop)
 
-    def add_all(self, torrents: Sequence[Torrent], options: AddOptions) -> AudiobatchError | None:
-        """Hand over several torrents at once, if `takes_many`. Return what the client raised, or None."""
+    def add_all(self, torrents: Sequence[Torrent], options: AddOptions, stop: Event) -> AudiobatchError | None:
+        """Hand over several torrents at once, if `takes_many`; otherwise as `add`."""
         assert isinstance(self._client, SupportsBulkAdd)
-        with self._turn:
-            try:
-                self._client.add_all(torrents, options)
-            except AudiobatchError as error:
-                return error
+        return self._hand_over(partial(self._client.add_all, torrents, options), stop)
+
+    def _hand_over(self, add: Callable[[], None], stop: Event) -> AudiobatchError | None:
+        try:
+            with self._in_turn(Cancellation(stop), Cancellation(stop, _GRACE)):
+                if stop.is_set():
+                    return STOPPED
+                add()
+        except NotAttempted:
+            return STOPPED
+        except AudiobatchError as error:
+            return error
         return None
 
     @property
@@ -64,7 +79,7 @@ class SerialClient:
 
     def look_up(self, info_hashes: Collection[InfoHashes], stop: Event) -> AbstractSet[InfoHashes]:
         """Return those that the client has."""
-        return self._retry.call(lambda: self._status(info_hashes), stop=stop)
+        return self._until(stop, lambda: self._status(info_hashes, Cancellation(stop)))
 
     def confirm(
         self, info_hashes: Collection[InfoHashes], stop: Event
@@ -78,7 +93,9 @@ class SerialClient:
         seen: set[InfoHashes] = set()
 
         def look() -> None:
-            seen.update(self._status([hashes for hashes in info_hashes if hashes not in seen]))
+            seen.update(
+                self._status([hashes for hashes in info_hashes if hashes not in seen], Cancellation(stop, _GRACE))
+            )
 
         try:
             self._retry.call(look, stop=stop, unless=lambda _: len(seen) == len(set(info_hashes)))
@@ -86,6 +103,35 @@ class SerialClient:
             return seen, error
         return seen, None
 
-    def _status(self, info_hashes: Collection[InfoHashes]) -> AbstractSet[InfoHashes]:
-        with self._turn:
+    def _status(self, info_hashes: Collection[InfoHashes], cancellation: Cancellation) -> AbstractSet[InfoHashes]:
+        with self._in_turn(cancellation):
             return self._client.status(info_hashes).keys()
+
+    def _until(self, stop: Event, ask: Callable[[], _T]) -> _T:
+        """Ask, and again if need be; what a stop has cut short counts as not attempted, whatever it raised."""
+        try:
+            return self._retry.call(ask, stop=stop)
+        except ClientUnavailable:
+            if not stop.is_set():
+                raise
+        raise NotAttempted(str(STOPPED))
+
+    @contextmanager
+    def _in_turn(self, waiting: Cancellation, calling: Cancellation | None = None) -> Iterator[None]:
+        """Wait until nobody else asks the client anything, and hold the turn.
+
+        Args:
+            waiting: Ends the wait.
+            calling: Ends the call that is made then, if not the same does.
+
+        Raises:
+            NotAttempted: The wait was ended.
+        """
+        while not self._turn.acquire(timeout=_LOOK):
+            if waiting.is_due():
+                raise NotAttempted(str(STOPPED))
+        try:
+            with cancelled_by(calling or waiting):
+                yield
+        finally:
+            self._turn.release()
