@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from typing import Final, TypeAlias
 
@@ -13,6 +14,8 @@ Verify: TypeAlias = ssl.SSLContext | str | os.PathLike[str]
 
 NOT_TLS: Final = "does not speak TLS: is http:// meant?"
 TLS_ONLY: Final = "speaks TLS: is https:// meant?"
+
+_WANTS_TLS: Final = re.compile(rb"plain HTTP request was sent to HTTPS|plain HTTP to an SSL|HTTP request to an HTTPS")
 
 # The codes of OpenSSL (X509_V_ERR_...).
 _UNKNOWN_ISSUER: Final = frozenset({2, 18, 19, 20, 21, 24, 27})
@@ -32,6 +35,11 @@ _TOO_OLD: Final = frozenset(
         *("DH_KEY_TOO_SMALL", "UNSAFE_LEGACY_RENEGOTIATION_DISABLED", "LEGACY_SIGALG_DISALLOWED_OR_UNSUPPORTED"),
     }
 )
+
+
+def wants_tls(body: bytes) -> bool:
+    """Tell by the page with which nginx, Apache and Go answer 400 that plain HTTP came where they expect TLS."""
+    return _WANTS_TLS.search(body) is not None
 
 
 def tls_trouble(error: BaseException, argument: str) -> str | None:
@@ -91,6 +99,19 @@ def _ssl_error_in(error: BaseException) -> ssl.SSLError | None:
             return seen
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def answers_in_tls(error: ssl.SSLError) -> bool:
+    """Tell whether a handshake failed although the other side speaks TLS: it refuses ours."""
+    return not isinstance(error, ssl.SSLEOFError) and error.reason not in NO_TLS
+
+
+def accepting_anybody() -> ssl.SSLContext:
+    """Return a context to find out with whether TLS is spoken, over which nothing is to be sent."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def accepting(verify: Verify, argument: str, context: ssl.SSLContext | None = None) -> ssl.SSLContext:

@@ -33,9 +33,9 @@ MAX_LIST: Final = 32 * 1024 * 1024
 """Bytes of an answer that lists torrents."""
 
 _LOOK: Final = 0.05  # seconds between two looks whether to go on waiting
-_FAREWELL: Final = 1.0  # seconds that the thread gets to end, once its connection is cut
+_FAREWELL: Final = 0.5  # seconds that the thread gets to end, once its connection is cut
 _RESET: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-_SLOW_HANDSHAKE: Final = 1.0  # seconds
+_SLOW_HANDSHAKE: Final = 0.75  # seconds
 _PACKED: Final = frozenset({"gzip", "x-gzip", "deflate"})
 _PACKED_OTHERWISE: Final = frozenset({"br", "zstd", "compress", "x-compress"})
 

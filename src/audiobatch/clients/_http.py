@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 import httpx
 
-from audiobatch._tls import NOT_TLS, TLS_ONLY, Verify, accepting, tls_trouble
+from audiobatch._tls import NOT_TLS, TLS_ONLY, Verify, accepting, tls_trouble, wants_tls
 from audiobatch.clients._endpoint import Endpoint
 from audiobatch.clients._exchange import MAX_WORDS, Exchange, GivenUp, OutOfTime, Streams, Unreadable
 from audiobatch.clients._probe import speaks_http, speaks_tls
@@ -23,7 +22,6 @@ _SLOWEST: Final = 64 * 1024  # bytes in a second that an upload must reach
 _MAX_COOKIES: Final = 50
 _STREAMS: Final = 4  # connections that are remembered: more are not open for one request at a time
 _ONE_LOGIN: Final = "an API key, a login in the URL and one of the http client need the same header: use one of them"
-_WANTS_TLS: Final = re.compile(rb"plain HTTP request was sent to HTTPS|plain HTTP to an SSL|HTTP request to an HTTPS")
 
 
 class _NoTls(Exception):
@@ -149,7 +147,7 @@ class HttpConnection:
             return ClientError(f"the proxy on the way to {self._origin} asks for a login (407)")
         if status == 421:
             return ClientError(f"what answers at {self._origin} does not serve that host name (421)")
-        if status == 400 and not self._secure and _WANTS_TLS.search(answer.content):
+        if status == 400 and not self._secure and wants_tls(answer.content):
             return ClientError(f"{place} {TLS_ONLY}")
         return None
 
@@ -175,7 +173,7 @@ class HttpConnection:
             return None
         if self._secure and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return NOT_TLS if speaks_http(url) else None
-        if not self._secure and isinstance(error, httpx.NetworkError | httpx.ProtocolError):
+        if not self._secure and isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError):
             return TLS_ONLY if speaks_tls(url) else None
         return None
 

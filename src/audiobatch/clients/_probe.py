@@ -8,7 +8,7 @@ from contextlib import closing
 
 import httpx
 
-from audiobatch._tls import NO_TLS
+from audiobatch._tls import accepting_anybody, answers_in_tls
 
 _PATIENCE = 1.0  # seconds for each step
 _PORTS = {"http": 80, "https": 443}
@@ -26,16 +26,11 @@ def speaks_http(url: httpx.URL) -> bool:
 
 def speaks_tls(url: httpx.URL) -> bool:
     """Tell whether TLS is answered where the URL leads to, whatever its scheme; nothing is sent over it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     try:
-        with closing(_connect(url)) as connection, context.wrap_socket(connection, server_hostname=url.host):
+        with closing(_connect(url)) as plain, accepting_anybody().wrap_socket(plain, server_hostname=url.host):
             return True
-    except ssl.SSLEOFError:
-        return False
     except ssl.SSLError as error:
-        return error.reason not in NO_TLS  # it refuses ours, and says so in TLS
+        return answers_in_tls(error)
     except (OSError, ValueError):
         return False
 

@@ -12,6 +12,7 @@ import httpx
 from attrs import frozen
 
 from audiobatch._closing import Closing
+from audiobatch._tls import Verify, accepting
 from audiobatch._urls import origin
 from audiobatch.errors import ConfigurationError, FetchUnavailable
 from audiobatch.fetchers._addresses import Destinations, read_origin
@@ -69,7 +70,8 @@ class HttpFetcher(Closing):
         proxy: ``http://``, ``https://`` or ``socks5://host:port``, with user and password if
             need be. The proxy finds the addresses of hosts then, and has to refuse those that
             are private: here only those are refused that the URL itself spells out.
-        tls: How servers are checked, for a certificate authority of your own.
+        tls: A file (PEM) with a certificate that is accepted besides the public authorities', a
+            server's own or that of its authority; or an `ssl.SSLContext` that says how all are checked.
         timeout: Seconds that a fetch may take, redirects and all.
         max_size: Bytes that an answer may have, on the wire and unpacked.
         politeness: How hard each host may be pressed.
@@ -87,7 +89,7 @@ class HttpFetcher(Closing):
         allowed_networks: Iterable[str] = (),
         credentials: Mapping[str, Mapping[str, str]] | None = None,
         proxy: str | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: Verify | None = None,
         timeout: float = TIMEOUT,
         max_size: int = MAX_SIZE,
         politeness: Politeness = Politeness(),
@@ -98,7 +100,7 @@ class HttpFetcher(Closing):
         self._trusted = destinations.trusted_origins
         self._paces = Paces(politeness.gap, at_once=politeness.per_host)
         self._owned = transport is None
-        self._transport = transport or GuardedTransport(destinations, proxy, tls)
+        self._transport = transport or GuardedTransport(destinations, proxy, _context(tls))
         self._retrieval = Retrieval(self._transport, destinations, timeout, max_size, self._paces)
 
     def __repr__(self) -> str:
@@ -126,6 +128,13 @@ class HttpFetcher(Closing):
 
     def _headers_for(self, url: str) -> Mapping[str, str]:
         return self._credentials.get(origin(url), {})
+
+
+def _context(tls: Verify | None) -> ssl.SSLContext | None:
+    """Return what decides whom to accept; where nothing is given, the transport sees to it when it is needed."""
+    if tls is None or isinstance(tls, ssl.SSLContext):
+        return tls
+    return accepting(tls, "tls=", httpx.create_ssl_context(trust_env=False))
 
 
 def _read_headers(given: Mapping[str, str]) -> Mapping[str, str]:
