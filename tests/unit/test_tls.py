@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import threading
@@ -15,9 +16,11 @@ import httpx
 import pytest
 
 from audiobatch import BatchDownloader, RetryPolicy
+from audiobatch.__main__ import main
 from audiobatch.clients.qbittorrent import QBittorrentClient
 from audiobatch.errors import ClientError, ConfigurationError, FetchError
 from audiobatch.fetchers.http import HttpFetcher
+from audiobatch.metainfo import parse_torrent
 from audiobatch.repositories.memory import MemoryRepository
 from support.certificates import AUTHORITY, EXPIRED, GOOD, NOT_YET_VALID, OTHER_NAME, SELF_SIGNED, serving
 from support.fakes import FakeFetcher, request
@@ -30,9 +33,13 @@ LONG = 30.0  # seconds that a call would wait by itself
 Ask = Callable[[str], object]
 
 
+DUNE = book("Dune")
+ROWS = json.dumps([{"hash": parse_torrent(DUNE).info_hashes.v1}]).encode()
+
+
 def answer(exchange: Exchange) -> None:
-    """Be qBittorrent and a tracker."""
-    body = b"2.11.4" if exchange.path.endswith("webapiVersion") else book("Dune")
+    """Be a tracker of one book, and a qBittorrent that has it."""
+    body = {"webapiVersion": b"2.11.4", "info": ROWS}.get(exchange.path.rpartition("/")[2], DUNE)
     exchange.send(200, body, Content_Length=str(len(body)))
 
 
@@ -329,6 +336,25 @@ class TestHandshakes:
             said = trouble(lambda _: client.check(), server.url)
 
         assert "certificate of ours" in said or "does not agree with us on TLS" in said
+
+
+def test_the_command_takes_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the client, and for what it fetches from; without it, the message says what is missing."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    file, batch = tmp_path / "own.pem", tmp_path / "batch.json"
+    file.write_text(SELF_SIGNED)
+    with TlsServer(serving(SELF_SIGNED)) as server:
+        wanted = {"title": "Dune", "author": "Frank Herbert", "torrent_url": f"{server.url}/Dune"}
+        batch.write_text(json.dumps({"downloads": [wanted]}))
+        command = ["run", str(batch), "--client", server.url, "--trust", server.url]
+
+        refused, said = main(command), capsys.readouterr().out
+        taken = main([*command, "--ca-file", str(file)])
+
+    assert (refused, taken) == (1, 0)
+    assert "give the file of that certificate" in said
 
 
 def test_a_batch_ends_at_once() -> None:

@@ -234,12 +234,13 @@ class QBittorrentClient(Closing):
         return "qBittorrent does not keep the session that it has just opened"
 
     def _why_unauthorized(self, answer: httpx.Response) -> str:
+        given = self._connection.endpoint.authorization is not None
         if _is_its_own(answer):
-            return (
-                "qBittorrent refuses the request (401): the port in the URL must be its own, "
-                "and a proxy in between must not send credentials"
+            theirs = (
+                "the login in the URL must be right for it" if given else "a proxy in between must not send credentials"
             )
-        if self._connection.endpoint.authorization:
+            return f"qBittorrent refuses the request (401): the port in the URL must be its own, and {theirs}"
+        if given:
             return "a proxy before qBittorrent refuses the user or the password in the URL (401)"
         return "a proxy before qBittorrent asks for a login (401): give it in the URL, as in https://user:password@host"
 
