@@ -179,7 +179,8 @@ def _open_fetcher(options: argparse.Namespace, stack: ExitStack) -> TorrentFetch
     if not mam_id:
         return fetcher
     sessions = FileSessionStore(_kept("myanonamouse.json"))
-    return FirstAccepting(stack.enter_context(MyAnonamouseFetcher(mam_id, sessions=sessions, proxy=proxy)), fetcher)
+    mouse = MyAnonamouseFetcher(mam_id, sessions=sessions, proxy=proxy, tls=options.ca_file)
+    return FirstAccepting(stack.enter_context(mouse), fetcher)
 
 
 def _kept(name: str) -> Path:

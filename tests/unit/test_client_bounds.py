@@ -5,11 +5,15 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import os
+import time
 import zlib
 
 import pytest
 
 from audiobatch.clients._exchange import MAX_LIST, MAX_WORDS
+from audiobatch.clients._http import HttpConnection
+from audiobatch.errors import ClientUnavailable
 from support.attacked import MEASURABLE, Damage, attacked
 from support.hostile import (
     CHUNKED,
@@ -35,6 +39,8 @@ SHORT = 0.5  # seconds, for what is about time
 MARGIN = 2.5  # seconds, for a machine that is busy
 SOON = 10.0  # seconds: what is about size ends long before its timeout, and by itself
 BUFFERED = 8 * MIB  # what the system takes from the server before anybody reads it
+
+MEDIA = "application/x-bittorrent"
 
 CHECKS = ["check", "check, given"]
 LOOK_UPS = ["look up", "look up, given"]
@@ -219,3 +225,46 @@ class TestTime:
         assert damage.error == "ClientUnavailable"
         assert damage.growth < MOST["check"]
         assert damage.seconds < SHORT + MARGIN
+
+
+def test_a_large_upload_over_a_slow_line_gets_more_time() -> None:
+    """A server that reads a MiB in a second is not slow, and `timeout` is for what it does then."""
+    content = os.urandom(2 * MIB)
+
+    def read_slowly(exchange: Exchange) -> None:
+        left = int(exchange.headers["Content-Length"])
+        while left > 0:
+            left -= len(exchange.rfile.read(min(left, 128 * 1024)))
+            time.sleep(1 / 8)
+        exchange.send(200, b"Ok.", Content_Length="3")
+
+    with LoopbackServer(read_slowly, takes_bodies=False) as server:
+        server.buffers(64 * 1024)
+        connection = HttpConnection(server.url, api="api/v2", timeout=SHORT)
+        start = time.monotonic()
+        answer = connection.post(
+            "torrents/add", files=[("torrents", ("x.torrent", content, "application/x-bittorrent"))]
+        )
+        connection.close()
+
+    assert (answer.status_code, answer.text) == (200, "Ok.")
+    assert time.monotonic() - start > 2 * SHORT
+
+
+def test_an_upload_that_nobody_reads_ends_in_time() -> None:
+    """Whatever its size, nothing goes on for longer than `timeout`."""
+
+    def is_deaf(exchange: Exchange) -> None:
+        exchange.server.stopping.wait()
+
+    with LoopbackServer(is_deaf, takes_bodies=False) as server:
+        server.buffers(64 * 1024)
+        connection = HttpConnection(server.url, api="api/v2", timeout=SHORT)
+        start = time.monotonic()
+        with pytest.raises(ClientUnavailable, match="in time"):
+            connection.post(
+                "torrents/add", files=[("torrents", ("x.torrent", bytes(16 * MIB), "application/x-bittorrent"))]
+            )
+        connection.close()
+
+    assert time.monotonic() - start < SHORT + MARGIN

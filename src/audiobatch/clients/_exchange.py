@@ -35,6 +35,8 @@ MAX_LIST: Final = 32 * 1024 * 1024
 _LOOK: Final = 0.05  # seconds between two looks whether to go on waiting
 _FAREWELL: Final = 0.5  # seconds that the thread gets to end, once its connection is cut
 _RESET: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+_SLOWEST: Final = 64 * 1024  # bytes in a second: what an upload must reach
+_UNDER_WAY: Final = 4 * 1024 * 1024  # bytes that the system may still hold of what counts as sent
 _SLOW_HANDSHAKE: Final = 0.75  # seconds
 _PACKED: Final = frozenset({"gzip", "x-gzip", "deflate"})
 _PACKED_OTHERWISE: Final = frozenset({"br", "zstd", "compress", "x-compress"})
@@ -75,12 +77,14 @@ class Exchange:
     _answer: httpx.Response | None = field(default=None, init=False)
     _error: BaseException | None = field(default=None, init=False)
     _handshake: float | None = field(default=None, init=False)
+    _sent: float | None = field(default=None, init=False)
 
     def wait(self, timeout: float, *, on_slow_handshake: Callable[[], None] = lambda: None) -> httpx.Response:
         """Send the request, and wait for the answer.
 
         Args:
-            timeout: Seconds for all of it.
+            timeout: Seconds for all of it but sending a large body, which gets a second more
+                for each 64 KiB.
             on_slow_handshake: Called once if TLS takes longer than it should; what it raises ends the wait.
 
         Returns:
@@ -92,23 +96,32 @@ class Exchange:
             Unreadable: The answer is too large, or compressed.
             httpx.HTTPError: What httpx raised; it holds the request.
         """
-        self._request.extensions["trace"] = self._trace
+        size = int(self._request.headers.get("Content-Length", 0))
+        to_send, to_arrive = size / _SLOWEST, min(size, _UNDER_WAY) / _SLOWEST
+        steps = {**dict.fromkeys(("connect", "write", "pool"), timeout), "read": timeout + to_arrive}
+        self._request.extensions |= {"timeout": steps, "trace": self._trace}
         Thread(target=copy_context().run, args=(self._run,), name="audiobatch-client", daemon=True).start()
         try:
-            self._wait(time.monotonic() + timeout, on_slow_handshake)
+            self._wait(timeout + to_send, timeout + to_arrive, on_slow_handshake)
         except BaseException:
             self._leave()
             raise
-        if self._error is not None:
-            raise self._error
+        error, self._error = self._error, None  # which would keep itself, and the connection, alive
+        if error is not None:
+            raise error
         assert self._answer is not None
         return self._answer
 
-    def _wait(self, deadline: float, on_slow_handshake: Callable[[], None]) -> None:
-        while not self._done.wait(max(0.0, min(_LOOK, deadline - time.monotonic()))):
+    def _wait(self, in_all: float, once_sent: float, on_slow_handshake: Callable[[], None]) -> None:
+        start = time.monotonic()
+        while True:
+            end = start + in_all if self._sent is None else min(start + in_all, self._sent + once_sent)
+            left = end - time.monotonic()
+            if self._done.wait(max(0.0, min(_LOOK, left))):
+                return
             if is_cancelled():
                 raise GivenUp
-            if time.monotonic() >= deadline:
+            if left <= 0:
                 raise OutOfTime
             if self._handshake is not None and time.monotonic() - self._handshake > _SLOW_HANDSHAKE:
                 self._handshake = None
@@ -135,6 +148,8 @@ class Exchange:
             self._handshake = time.monotonic()
         elif event.endswith("start_tls.complete"):
             self._handshake = None
+        elif event.endswith("send_request_body.complete"):
+            self._sent = time.monotonic()
         if isinstance(stream := info.get("return_value"), httpcore.NetworkStream):
             self._streams.append(stream)
 

@@ -18,7 +18,6 @@ UploadedFile: TypeAlias = tuple[str, tuple[str, bytes, str]]
 """A form field, with the file's name, content and media type."""
 
 _MAX_TIMEOUT: Final = 24 * 3600.0
-_SLOWEST: Final = 64 * 1024  # bytes in a second that an upload must reach
 _MAX_COOKIES: Final = 50
 _STREAMS: Final = 4  # connections that are remembered: more are not open for one request at a time
 _ONE_LOGIN: Final = "an API key, a login in the URL and one of the http client need the same header: use one of them"
@@ -123,15 +122,13 @@ class HttpConnection:
         sent = {**self._headers, "Accept-Encoding": "identity"}
         try:
             request = self._http.build_request(
-                "POST", f"{self._api}/{path}", data=data, files=files or None, headers=sent, timeout=self._timeout
+                "POST", f"{self._api}/{path}", data=data, files=files or None, headers=sent
             )
         except (httpx.InvalidURL, ValueError):
             return ClientError(f"the request to {self._origin} cannot be sent: it holds what is no valid text")
-        # Time to send a large body, as over a slow line, comes on top of the time to answer.
-        timeout = self._timeout + int(request.headers.get("content-length", 0)) / _SLOWEST
         exchange = Exchange(self._http, request, limit, self._streams)
         try:
-            answer = exchange.wait(timeout, on_slow_handshake=lambda: self._require_tls(request.url))
+            answer = exchange.wait(self._timeout, on_slow_handshake=lambda: self._require_tls(request.url))
         except _CAUGHT as error:
             return self._describe(error, request.url)
         failure = self._refusal_in(answer)

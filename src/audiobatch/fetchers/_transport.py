@@ -25,7 +25,7 @@ from attrs import define, field
 from attrs.converters import optional
 
 from audiobatch._quiet import quiet
-from audiobatch._tls import accepting_anybody, answers_in_tls
+from audiobatch._tls import Verify, accepting, accepting_anybody, answers_in_tls
 from audiobatch._urls import origin
 from audiobatch.errors import ConfigurationError, NotATorrent
 from audiobatch.fetchers._addresses import Address, Destinations
@@ -212,6 +212,12 @@ def _read_proxy(url: str) -> httpcore.Proxy:
     )
 
 
+def _read_tls(given: Verify) -> ssl.SSLContext:
+    if isinstance(given, ssl.SSLContext):
+        return given
+    return accepting(given, "tls=", httpx.create_ssl_context(trust_env=False))
+
+
 @define
 class GuardedTransport(httpx.BaseTransport):
     """An httpx transport that goes only where it may, and takes no longer than its errand may; see `on_errand`.
@@ -220,15 +226,15 @@ class GuardedTransport(httpx.BaseTransport):
         destinations: Where it may connect to.
         proxy: A proxy that connects in its stead. Then the addresses of hosts are the
             proxy's to find and to check.
-        tls: How servers are checked; by default against the certificates that httpx brings.
+        tls: How servers are checked, or a file of certificates to accept besides those that httpx brings.
 
     Raises:
-        ConfigurationError: The proxy's URL cannot be used.
+        ConfigurationError: The proxy's URL cannot be used, or the file of certificates.
     """
 
     _destinations: Destinations
     _proxy: httpcore.Proxy | None = field(default=None, converter=optional(_read_proxy))
-    _tls: ssl.SSLContext | None = None
+    _tls: ssl.SSLContext | None = field(default=None, converter=optional(_read_tls))
     _pools: dict[tuple[bool, bool], httpcore.ConnectionPool] = field(factory=dict, init=False)
     _lock: Lock = field(factory=Lock, init=False)
     _closed: bool = field(default=False, init=False)

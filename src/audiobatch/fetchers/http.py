@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -12,7 +11,7 @@ import httpx
 from attrs import frozen
 
 from audiobatch._closing import Closing
-from audiobatch._tls import Verify, accepting
+from audiobatch._tls import Verify
 from audiobatch._urls import origin
 from audiobatch.errors import ConfigurationError, FetchUnavailable
 from audiobatch.fetchers._addresses import Destinations, read_origin
@@ -100,7 +99,7 @@ class HttpFetcher(Closing):
         self._trusted = destinations.trusted_origins
         self._paces = Paces(politeness.gap, at_once=politeness.per_host)
         self._owned = transport is None
-        self._transport = transport or GuardedTransport(destinations, proxy, _context(tls))
+        self._transport = transport or GuardedTransport(destinations, proxy, tls)
         self._retrieval = Retrieval(self._transport, destinations, timeout, max_size, self._paces)
 
     def __repr__(self) -> str:
@@ -128,13 +127,6 @@ class HttpFetcher(Closing):
 
     def _headers_for(self, url: str) -> Mapping[str, str]:
         return self._credentials.get(origin(url), {})
-
-
-def _context(tls: Verify | None) -> ssl.SSLContext | None:
-    """Return what decides whom to accept; where nothing is given, the transport sees to it when it is needed."""
-    if tls is None or isinstance(tls, ssl.SSLContext):
-        return tls
-    return accepting(tls, "tls=", httpx.create_ssl_context(trust_env=False))
 
 
 def _read_headers(given: Mapping[str, str]) -> Mapping[str, str]:
