@@ -89,6 +89,12 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="fetch from this server although it is in your own network, such as http://prowlarr:9696; may be repeated",
     )
+    run.add_argument(
+        "--ca-file",
+        metavar="FILE",
+        type=Path,
+        help="accept the certificates in this PEM file: for --client these alone, for trackers besides the public ones",
+    )
     run.add_argument("--db", metavar="FILE", type=Path, help="where the records are kept (default: in the user's data)")
     run.add_argument("--wait", action="store_true", help="stay until everything is downloaded")
     demo = commands.add_parser("demo", help="do the whole job with nothing set up and nothing outside this machine")
@@ -159,6 +165,7 @@ def _open_client(options: argparse.Namespace, stack: ExitStack) -> TorrentClient
                 username=os.environ.get("AUDIOBATCH_USERNAME"),
                 password=os.environ.get("AUDIOBATCH_PASSWORD"),
                 api_key=os.environ.get("AUDIOBATCH_API_KEY"),
+                verify=options.ca_file if options.client.lower().startswith("https://") else None,
             )
         )
     from audiobatch.clients.libtorrent import LibtorrentClient  # noqa: PLC0415
@@ -168,11 +175,12 @@ def _open_client(options: argparse.Namespace, stack: ExitStack) -> TorrentClient
 
 def _open_fetcher(options: argparse.Namespace, stack: ExitStack) -> TorrentFetcher:
     proxy, mam_id = os.environ.get("AUDIOBATCH_PROXY"), os.environ.get("AUDIOBATCH_MAM_ID")
-    fetcher = stack.enter_context(HttpFetcher(trusted_origins=options.trust, proxy=proxy))
+    fetcher = stack.enter_context(HttpFetcher(trusted_origins=options.trust, proxy=proxy, tls=options.ca_file))
     if not mam_id:
         return fetcher
     sessions = FileSessionStore(_kept("myanonamouse.json"))
-    return FirstAccepting(stack.enter_context(MyAnonamouseFetcher(mam_id, sessions=sessions, proxy=proxy)), fetcher)
+    mouse = MyAnonamouseFetcher(mam_id, sessions=sessions, proxy=proxy, tls=options.ca_file)
+    return FirstAccepting(stack.enter_context(mouse), fetcher)
 
 
 def _kept(name: str) -> Path:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from functools import partial
 from threading import Event, Lock
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from attrs import field, frozen
 
 from audiobatch._bugs import guarded, kind_of
+from audiobatch._cancellation import Cancellation, cancelled_by
+from audiobatch._item import STOPPED
 from audiobatch._retry import RetryPolicy
-from audiobatch.errors import AudiobatchError, ClientError
+from audiobatch.errors import AudiobatchError, ClientError, ClientUnavailable, NotAttempted
 from audiobatch.metainfo import InfoHashes, Torrent
 from audiobatch.models import AddOptions, TorrentStatus
 from audiobatch.protocols import SupportsBulkAdd, SupportsCheck, TorrentClient
 
 _T = TypeVar("_T")
+_LOOK: Final = 0.1  # seconds between two looks at the stop while others have their turn
+_GRACE: Final = 2.0  # seconds that an add, and each look after it, still gets once the batch is stopped
 
 
 @frozen
 class SerialClient:
     """Asks a client in turn, and asks again what can be asked again: everything but an add.
 
-    A bug in the client is a `ClientError`: after an add, it says nothing about whether the torrent is there.
+    A stop is heard while others have their turn, and while a call is under way: what was
+    not handed over comes to `NotAttempted` then. An add that is under way, and the look
+    after it, get some seconds more. A bug in the client is a `ClientError`: after an add,
+    it says nothing about whether the torrent is there.
     """
 
     _client: TorrentClient
@@ -41,29 +50,32 @@ class SerialClient:
     def check(self, stop: Event) -> None:
         """Raise the client's error if it is of no use now; a client that cannot tell passes."""
         if isinstance(self._client, SupportsCheck):
-            self._retry.call(self._check_once, stop=stop)
+            self._until(stop, partial(self._check_once, self._client, stop))
 
-    def _check_once(self) -> None:
-        assert isinstance(self._client, SupportsCheck)
-        with self._turn:
-            _guarded(self._client.check)
+    def _check_once(self, client: SupportsCheck, stop: Event) -> None:
+        with self._in_turn(Cancellation(stop)):
+            _guarded(client.check)
 
-    def add(self, torrent: Torrent, options: AddOptions) -> AudiobatchError | None:
-        """Hand over a torrent, once. Return what the client raised, or None if it accepted."""
-        return self._hand_over(lambda: self._client.add(torrent, options))
+    def add(self, torrent: Torrent, options: AddOptions, stop: Event) -> AudiobatchError | None:
+        """Hand over a torrent, once. Return what the client raised, or None if it accepted; see `STOPPED`."""
+        return self._hand_over(lambda: self._client.add(torrent, options), stop)
 
-    def add_all(self, torrents: Sequence[Torrent], options: AddOptions) -> AudiobatchError | None:
-        """Hand over several torrents at once, if `takes_many`. Return what the client raised, or None."""
+    def add_all(self, torrents: Sequence[Torrent], options: AddOptions, stop: Event) -> AudiobatchError | None:
+        """Hand over several torrents at once, if `takes_many`; otherwise as `add`."""
         client = self._client
         assert isinstance(client, SupportsBulkAdd)
-        return self._hand_over(lambda: client.add_all(torrents, options))
+        return self._hand_over(lambda: client.add_all(torrents, options), stop)
 
-    def _hand_over(self, add: Callable[[], None]) -> AudiobatchError | None:
-        with self._turn:
-            try:
+    def _hand_over(self, add: Callable[[], None], stop: Event) -> AudiobatchError | None:
+        try:
+            with self._in_turn(Cancellation(stop), Cancellation(stop, _GRACE)):
+                if stop.is_set():
+                    return STOPPED
                 _guarded(add)
-            except AudiobatchError as error:
-                return error
+        except NotAttempted:
+            return STOPPED
+        except AudiobatchError as error:
+            return error
         return None
 
     @property
@@ -73,7 +85,7 @@ class SerialClient:
 
     def look_up(self, info_hashes: Collection[InfoHashes], stop: Event) -> AbstractSet[InfoHashes]:
         """Return those that the client has."""
-        return self._retry.call(lambda: self._status(info_hashes), stop=stop)
+        return self._until(stop, lambda: self._status(info_hashes, Cancellation(stop)))
 
     def confirm(
         self, info_hashes: Collection[InfoHashes], stop: Event
@@ -87,7 +99,9 @@ class SerialClient:
         seen: set[InfoHashes] = set()
 
         def look() -> None:
-            seen.update(self._status([hashes for hashes in info_hashes if hashes not in seen]))
+            seen.update(
+                self._status([hashes for hashes in info_hashes if hashes not in seen], Cancellation(stop, _GRACE))
+            )
 
         try:
             self._retry.call(look, stop=stop, unless=lambda _: len(seen) == len(set(info_hashes)))
@@ -95,13 +109,42 @@ class SerialClient:
             return seen, error
         return seen, None
 
-    def _status(self, info_hashes: Collection[InfoHashes]) -> AbstractSet[InfoHashes]:
-        with self._turn:
+    def _status(self, info_hashes: Collection[InfoHashes], cancellation: Cancellation) -> AbstractSet[InfoHashes]:
+        with self._in_turn(cancellation):
             found = _guarded(lambda: self._client.status(info_hashes))
         if not isinstance(found, Mapping) or not all(isinstance(status, TorrentStatus) for status in found.values()):
             raise _wrong("status", found)
         # What was not asked for says nothing.
         return {hashes for hashes in info_hashes if hashes in found}
+
+    def _until(self, stop: Event, ask: Callable[[], _T]) -> _T:
+        """Ask, and again if need be; what a stop has cut short counts as not attempted, whatever it raised."""
+        try:
+            return self._retry.call(ask, stop=stop)
+        except ClientUnavailable:
+            if not stop.is_set():
+                raise
+        raise NotAttempted(str(STOPPED))
+
+    @contextmanager
+    def _in_turn(self, waiting: Cancellation, calling: Cancellation | None = None) -> Iterator[None]:
+        """Wait until nobody else asks the client anything, and hold the turn.
+
+        Args:
+            waiting: Ends the wait.
+            calling: Ends the call that is made then, if not the same does.
+
+        Raises:
+            NotAttempted: The wait was ended.
+        """
+        while not self._turn.acquire(timeout=_LOOK):
+            if waiting.is_due():
+                raise NotAttempted(str(STOPPED))
+        try:
+            with cancelled_by(calling or waiting):
+                yield
+        finally:
+            self._turn.release()
 
 
 def _guarded(call: Callable[[], _T]) -> _T:

@@ -187,7 +187,9 @@ def _send(waiting: deque[_Entry], client: SerialClient, course: Course) -> tuple
         if course.stop.is_set():
             return sent, BatchEnded(STOPPED, Stage.SUBMIT)
         together = _take_together(waiting) if client.takes_many else [waiting.popleft()]
-        answer = _hand_over(together, client)
+        answer = _hand_over(together, client, course.stop)
+        if answer is STOPPED:
+            return sent, BatchEnded(STOPPED, Stage.SUBMIT)
         if was_done(answer):
             course.teller.submitted([entry.item for entry in together])
         sent.extend(together)
@@ -220,11 +222,13 @@ def _size(entry: _Entry) -> int:
     return len(torrent.content) if isinstance(torrent, TorrentFile) else 0
 
 
-def _hand_over(entries: Sequence[_Entry], client: SerialClient) -> AudiobatchError | None:
+def _hand_over(entries: Sequence[_Entry], client: SerialClient, stop: Event) -> AudiobatchError | None:
     torrents = [entry.item.torrent for entry in entries if entry.item.torrent is not None]
     options = entries[0].item.request.options
     several = len(entries) > 1
-    answer = client.add_all(torrents, options) if several else client.add(torrents[0], options)
+    answer = client.add_all(torrents, options, stop) if several else client.add(torrents[0], options, stop)
+    if answer is STOPPED:
+        return answer  # before anything was sent
     if several and isinstance(answer, TorrentRejected):
         # It does not say of whom.
         answer = NotAdded(f"the client did not take the request with {len(entries)} torrents: {answer}")

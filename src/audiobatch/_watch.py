@@ -7,6 +7,7 @@ from threading import Event
 
 from attrs import frozen
 
+from audiobatch._cancellation import Cancellation, cancelled_by
 from audiobatch.models import Download, TorrentState, TorrentStatus
 from audiobatch.protocols import TorrentClient
 
@@ -45,7 +46,8 @@ def watch(
         every: Seconds between two looks.
     """
     while True:
-        statuses = client.status([download.info_hashes for download in downloads])
+        with cancelled_by(Cancellation(stop)):
+            statuses = client.status([download.info_hashes for download in downloads])
         watched = Watched(tuple((download, statuses.get(download.info_hashes)) for download in downloads))
         yield watched
         if len(watched.complete) + len(watched.broken) == len(downloads) or stop.wait(every):

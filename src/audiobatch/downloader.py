@@ -129,7 +129,9 @@ class BatchDownloader:
             requests: 1 to ``max_batch_size`` requests; a mapping is read as `wire.load_request`
                 does. One that does not validate fails alone.
             stop: Set it, from any thread, to end the batch between two steps: what was
-                handed over is settled, the rest comes back as ``not_attempted``.
+                handed over is settled, the rest comes back as ``not_attempted``. A client that
+                does not answer is not waited for any longer; an add that is under way gets a
+                few seconds, and is ``unconfirmed`` after that.
 
         Raises:
             EmptyBatchError: There is no request.
@@ -180,6 +182,7 @@ class BatchDownloader:
         Raises:
             InvalidBatchError: As for `run`.
             ClientError: The client cannot be asked what it has.
+            NotAttempted: It was stopped before the client had answered.
             RepositoryError: The records cannot be read.
         """
         admission = admit(admit_batch(requests, limit=self._max_batch_size), self._save_path)
@@ -203,6 +206,7 @@ class BatchDownloader:
 
         Raises:
             ClientError: The client is of no use now; nothing was changed.
+            NotAttempted: It was stopped before the client had answered; nothing was changed.
             RepositoryError: The records cannot be read.
         """
         stop = stop or Event()

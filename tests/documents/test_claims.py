@@ -13,8 +13,8 @@ from typing import Any, get_args
 import attrs
 import pytest
 
-from audiobatch import DownloadRequest, FailureCode, __main__, events, wire
-from audiobatch.clients import _http, qbittorrent
+from audiobatch import DownloadRequest, FailureCode, __main__, _tls, events, wire
+from audiobatch.clients import _exchange, _http, qbittorrent
 from support.snippets import ROOT, blocks, documents, tables
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -127,12 +127,14 @@ def test_the_table_of_events_is_complete() -> None:
 
 def test_the_sentences_of_qbittorrent_are_those_of_the_client() -> None:
     """Whoever looks for one finds it on the page."""
-    *_, troubles = tables("docs/qbittorrent.md")
-    source = "".join(Path(str(module.__file__)).read_text() for module in (qbittorrent, _http))
+    *_, certificates, troubles = tables("docs/qbittorrent.md")
+    modules = (qbittorrent, _http, _exchange, _tls)
+    source = "".join(Path(str(module.__file__)).read_text() for module in modules)
     said = re.sub(r'"\s*\n\s*f?"', "", source)
 
-    for sentence, _ in troubles:
-        assert words(sentence)[0] in said
+    for sentence, _ in [*certificates, *troubles]:
+        assert words(sentence), sentence
+        assert all(part in said for part in words(sentence)), sentence
 
 
 def test_the_ports_of_the_compose_file_agree() -> None:

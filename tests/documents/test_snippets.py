@@ -21,6 +21,7 @@ from audiobatch.metainfo import Torrent, parse_magnet
 from audiobatch.models import AddOptions
 from audiobatch.repositories.memory import MemoryRepository
 from audiobatch.repositories.sqlite import SQLiteRepository
+from support.certificates import SELF_SIGNED
 from support.fakes import FakeClient, FakeFetcher, codes, request
 from support.myanonamouse import FIRST, MyAnonamouse
 from support.qbittorrent import PASSWORD, Daemon
@@ -155,7 +156,7 @@ def test_the_snippets_about_the_embedded_engine(fetcher: HttpFetcher, tracker: T
 
 @pytest.mark.daemon
 def test_the_snippets_about_qbittorrent(
-    daemon: Daemon, tracker: Tracker, fetcher: HttpFetcher, repository: SQLiteRepository
+    daemon: Daemon, tracker: Tracker, fetcher: HttpFetcher, repository: SQLiteRepository, tmp_path: Path
 ) -> None:
     """The clients can be used, and the category is made."""
     home, proxy, category = run_all("docs/qbittorrent.md", here={"http://nas:8080": daemon.url})
@@ -170,8 +171,11 @@ def test_the_snippets_about_qbittorrent(
     with home["with_a_key"]("qbt_key") as client:
         assert client.name == f"qbittorrent@{daemon.url}"
     with proxy["through_the_proxy"]("secret", ssl.create_default_context()) as client:
-        assert client.name == "qbittorrent@https://home.example/qbt"
-        client._connection._http.close()
+        assert client.name == "qbittorrent@https://home.example/#fde03653"
+    certificate = tmp_path / "nas.pem"
+    certificate.write_text(SELF_SIGNED)
+    with proxy["with_a_certificate_of_its_own"]("secret", certificate) as client:
+        assert client.name == "qbittorrent@https://nas:8080"
 
 
 @pytest.mark.daemon

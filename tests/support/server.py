@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -32,6 +33,12 @@ class Exchange(BaseHTTPRequestHandler):
         with suppress(OSError):
             self.server.answer(self)
 
+    def do_POST(self) -> None:
+        """Take the body first, as a server would."""
+        if self.server.takes_bodies:
+            self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Keep quiet."""
 
@@ -60,6 +67,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False  # leaving the server waits for all of them
     answer: Answer
     raw: bool
+    takes_bodies: bool
     dripped = 0
     stopping: threading.Event
 
@@ -70,18 +78,23 @@ class LoopbackServer:
     Args:
         answer: Answers each request.
         raw: It answers each connection instead, and nothing is read of what comes there.
+        takes_bodies: It reads the body of a POST before it answers.
 
     Attributes:
         url: Where it is, without a slash at the end.
         stopping: Set when it is to end; whatever waits in an answer waits on this.
     """
 
-    def __init__(self, answer: Answer, *, raw: bool = False) -> None:
+    def __init__(self, answer: Answer, *, raw: bool = False, takes_bodies: bool = True) -> None:
         self._server = _Server(("127.0.0.1", 0), Exchange)
-        self._server.answer, self._server.raw = answer, raw
+        self._server.answer, self._server.raw, self._server.takes_bodies = answer, raw, takes_bodies
         self.stopping = self._server.stopping = threading.Event()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def buffers(self, size: int) -> None:
+        """Let the system hold no more than about so many bytes of what nobody has read yet."""
+        self._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
     @property
     def dripped(self) -> int:

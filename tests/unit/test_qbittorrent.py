@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import hashlib
 import re
 import socket
+import zlib
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import parse_qsl
 
 import httpx
@@ -203,6 +207,35 @@ class TestLogin:
         assert wire.calls == [VERSION, VERSION]
         assert [request.headers.get("authorization") for request in wire.requests] == [sent, sent]
 
+    @pytest.mark.parametrize("version", ["2.0", "2.8.19", "2.11.4", "2.14.0", "1.99.99"])
+    def test_a_key_is_no_key_to_an_older_one(self, wire: Wire, version: str) -> None:
+        """It would ignore the key, and let anybody in where no login is needed."""
+        wire.answer(VERSION, text=version, always=True)
+
+        with (
+            QBittorrentClient(URL, api_key="qbt_key") as client,
+            pytest.raises(ClientAuthError, match=r"older than 5\.2"),
+        ):
+            client.check()
+        with QBittorrentClient(URL) as client:
+            client.check()
+
+    @pytest.mark.parametrize("version", ["2.14.1", "2.15", "2.100.0", "3.0"])
+    def test_a_key_is_one_since_5_2(self, wire: Wire, version: str) -> None:
+        """Where the Web API is 2.14.1 or later."""
+        wire.answer(VERSION, text=version)
+
+        with QBittorrentClient(URL, api_key="qbt_key") as client:
+            client.check()
+
+    @pytest.mark.parametrize("version", ["2", "2.14.1\n", "2..1", "2." + "1" * 5000, "\u0662.\u0668"])
+    def test_a_version_that_is_none_is_not_read(self, wire: Wire, version: str) -> None:
+        """Something else answers."""
+        wire.answer(VERSION, text=version)
+
+        with QBittorrentClient(URL, api_key="qbt_key") as client, pytest.raises(ClientError, match="not qBittorrent"):
+            client.check()
+
     @pytest.mark.parametrize(
         ("key", "status", "hint"), [(None, 403, "user name"), ("qbt_key", 403, "API key"), (None, 401, "port")]
     )
@@ -212,6 +245,86 @@ class TestLogin:
 
         with QBittorrentClient(URL, api_key=key) as client, pytest.raises(ClientAuthError, match=hint):
             client.check()
+
+        assert wire.calls == [VERSION]
+
+
+class TestLoginInTheUrl:
+    """HTTP Basic, for a reverse proxy."""
+
+    @pytest.mark.parametrize(
+        ("user", "sent"),
+        [
+            ("me:s3cret", "me:s3cret"),
+            ("me", "me:"),
+            ("me:", "me:"),
+            ("m%40e:s%3A3%2fcr%20et", "m@e:s:3/cr et"),
+            ("b%C3%B6b:p\xe4ss", "b\xf6b:p\xe4ss"),
+            ("me:a:b", "me:a:b"),
+        ],
+    )
+    def test_it_goes_along_with_each_request(self, wire: Wire, user: str, sent: str) -> None:
+        """Decoded, and beside the login at qBittorrent itself."""
+        wire.answer(LOGIN, 204)
+        wire.answer(VERSION, text="2.11.4", always=True)
+
+        with QBittorrentClient(f"http://{user}@nas:8080", username="admin", password="hunter2") as client:
+            client.check()
+            client.check()
+
+        expected = "Basic " + base64.b64encode(sent.encode()).decode()
+        assert [request.headers["authorization"] for request in wire.requests] == [expected] * 3
+        assert all(request.url.userinfo == b"" for request in wire.requests)
+
+    @pytest.mark.parametrize(
+        "user", [":s3cret", "", "%00me:s3cret", "me:s3cret%0d%0aX", "m%3Ae:s3cret", "me:%ffs3cret"]
+    )
+    def test_what_cannot_be_sent_is_refused(self, user: str) -> None:
+        """No user, a colon in its name, a control character, no valid text."""
+        with pytest.raises(ConfigurationError, match="client's URL") as caught:
+            QBittorrentClient(f"http://{user}@nas:8080")
+
+        assert "s3cret" not in str(caught.value)
+
+    def test_there_is_no_room_for_an_api_key_beside_it(self) -> None:
+        """Both need the same header."""
+        with pytest.raises(ConfigurationError, match="same header"):
+            QBittorrentClient("http://me:s3cret@nas:8080", api_key="qbt_key")
+
+    @pytest.mark.parametrize("theirs", [{"auth": ("a", "b")}, {"headers": {"authorization": "Bearer x"}}])
+    @pytest.mark.parametrize(("url", "key"), [(URL, "qbt_key"), ("http://me:s3cret@nas:8080", None)])
+    def test_nor_for_a_login_of_a_given_client(self, url: str, key: str | None, theirs: dict[str, Any]) -> None:
+        """One of the two would be left out."""
+        with httpx.Client(**theirs) as http:
+            client = QBittorrentClient(url, api_key=key, http=http)
+            with pytest.raises(ConfigurationError, match="same header"):
+                client.check()
+
+    @pytest.mark.parametrize(
+        ("url", "hint"),
+        [(URL, "asks for a login"), ("http://me:s3cret@nas:8080", "the user or the password in the URL")],
+    )
+    @pytest.mark.parametrize("password", ["hunter2", None])
+    def test_a_proxy_that_refuses_is_told_from_qbittorrent(
+        self, wire: Wire, url: str, hint: str, password: str | None
+    ) -> None:
+        """It says what login it wants."""
+        wire.answer(LOGIN if password else VERSION, 401, WWW_Authenticate='Basic realm="x"')
+
+        with (
+            QBittorrentClient(url, username="admin" if password else None, password=password) as client,
+            pytest.raises(ClientAuthError, match=f"proxy.*{hint}"),
+        ):
+            client.check()
+
+    def test_a_refused_one_is_never_sent_twice(self, wire: Wire) -> None:
+        """Since 5.2 qBittorrent takes it for its own login, and counts."""
+        wire.answer(VERSION, 401)
+
+        with QBittorrentClient("http://me:s3cret@nas:8080") as client:
+            for name in (VERSION, ADD, INFO):
+                with pytest.raises(ClientAuthError, match="401"):
+                    call(client, name)
 
         assert wire.calls == [VERSION]
 
@@ -228,12 +341,60 @@ class TestConfiguration:
         assert "s3cret" not in str(caught.value)
 
     @pytest.mark.parametrize(
-        "url", ["", "nas:80", "//nas", "ftp://nas", "http://", "http://:80", "http://n:x", "http://[::1"]
+        "url",
+        [
+            *("", "nas:80", "//nas", "ftp://nas", "http://", "http://:80", "http://n:x", "http://[::1"),
+            *("http://[::%\xe9]/", "http://xn--a", "http://nas/\n", " http://nas", "http://na\ts", "http://a\\@b"),
+            *("http://nas:65536", "http://\u2100.test", "http://nas/a b", "http://nas/\u202e"),
+        ],
     )
     def test_an_unusable_url_is_refused(self, url: str) -> None:
         """It must be http or https, with a host, and a port that is one."""
         with pytest.raises(ConfigurationError, match="http://host:port"):
             QBittorrentClient(url)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            *("http://nas?", "http://nas/qbt?key=s3cret", "http://nas#", "http://nas/#s3cret"),
+            *("http://me:s3cret?x@nas", "http://me:s3cret#x@nas"),
+        ],
+    )
+    def test_nothing_in_the_url_is_left_out(self, url: str) -> None:
+        """A query or a fragment would be, so it is refused; the message shows nothing of it."""
+        with pytest.raises(ConfigurationError, match="query or a fragment") as caught:
+            QBittorrentClient(url)
+
+        assert "s3cret" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"username": "", "password": "s3cret"},
+            {"username": " ", "password": "s3cret"},
+            {"username": "s3cret", "password": ""},
+            {"username": "", "password": ""},
+            {"username": "s3cret\ud800", "password": "s3cret"},
+            *(
+                {"api_key": key}
+                for key in ("", " ", "s3cret\n", "s3 cret", "s3cr\xe9t", "s3cret\r\nX: y", "\u20acs3cret")
+            ),
+            {"username": "", "password": "", "api_key": "s3cret"},
+        ],
+    )
+    def test_credentials_that_cannot_be_are_refused(self, given: dict[str, str]) -> None:
+        """An empty user would send a login that counts towards the ban."""
+        with pytest.raises(ConfigurationError) as caught:
+            QBittorrentClient(URL, **given)  # type: ignore[arg-type]
+
+        assert "s3cret" not in str(caught.value)
+        assert caught.value.__context__ is None
+
+    @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), 1e9])
+    def test_a_timeout_must_be_one(self, timeout: float) -> None:
+        """Above 0, and no more than a day."""
+        with pytest.raises(ConfigurationError, match="timeout"):
+            QBittorrentClient(URL, timeout=timeout)
 
     @pytest.mark.parametrize("url", ["http://nas..lan", f"http://{'n' * 64}.lan", "http://nas\x7f"])
     def test_a_host_that_cannot_be_is_an_error_of_ours(self, url: str) -> None:
@@ -242,22 +403,35 @@ class TestConfiguration:
             client.check()
 
     @pytest.mark.parametrize(
-        ("url", "base", "origin"),
+        ("url", "base", "origin", "identity"),
         [
-            (URL, URL, URL),
-            ("HTTP://NAS:80/", "http://nas", "http://nas"),
-            ("http://me:s3cret@nas/qbt/", "http://nas/qbt", "http://nas"),
-            ("https://[fe80::1]:443/a/b", "https://[fe80::1]/a/b", "https://[fe80::1]"),
+            (URL, URL, URL, URL),
+            ("HTTP://NAS:80/", "http://nas", "http://nas", "http://nas"),
+            ("http://me:s3cret@nas/qbt/", "http://nas/qbt", "http://nas", "http://nas/#fde03653"),
+            ("https://[fe80::1]:443/a/b", "https://[fe80::1]/a/b", "https://[fe80::1]", "https://[fe80::1]/#662b7b62"),
         ],
     )
-    def test_a_base_path_is_respected(self, httpx_mock: HTTPXMock, url: str, base: str, origin: str) -> None:
-        """The API lies below it; the name shows it, the repr does not, and neither shows a user part."""
+    def test_a_base_path_is_respected(
+        self, httpx_mock: HTTPXMock, url: str, base: str, origin: str, identity: str
+    ) -> None:
+        """The API lies below it; the name has a digest of it, the repr nothing, and neither shows a user part."""
         httpx_mock.add_response(url=f"{base}/api/v2/{VERSION}", text="2.11.4")
 
         with QBittorrentClient(url) as client:
             client.check()
 
-            assert (client.name, repr(client)) == (f"qbittorrent@{base}", f"QBittorrentClient({origin!r})")
+            assert (client.name, repr(client)) == (f"qbittorrent@{identity}", f"QBittorrentClient({origin!r})")
+
+    def test_a_name_can_be_given(self) -> None:
+        """So that records stay with a client whose URL changes."""
+        with QBittorrentClient("https://seedbox/key", name="qbittorrent@https://old/key") as client:
+            assert client.name == "qbittorrent@https://old/key"
+
+    @pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 201])
+    def test_a_name_that_cannot_be_shown_is_refused(self, name: str) -> None:
+        """It stands in records, events and logs."""
+        with pytest.raises(ConfigurationError, match="name"):
+            QBittorrentClient(URL, name=name)
 
     def test_an_injected_http_client_is_used_and_stays_open(self, wire: Wire) -> None:
         """Whoever made it closes it."""
@@ -570,6 +744,90 @@ class TestAnswers:
 
         assert wire.calls == [name]
         assert caught.value.__cause__ is caught.value.__context__ is None
+
+    @pytest.mark.parametrize(
+        ("status", "text", "match"),
+        [
+            (400, "<h1>The plain HTTP request was sent to HTTPS port</h1>", "speaks TLS: is https:// meant"),
+            (400, "Client sent an HTTP request to an HTTPS server.", "speaks TLS"),
+            (407, "", "asks for a login"),
+            (421, "", "does not serve that host name"),
+        ],
+    )
+    def test_a_server_before_it_is_understood(
+        self, qbt: QBittorrentClient, wire: Wire, status: int, text: str, match: str
+    ) -> None:
+        """What it says will not pass by itself."""
+        wire.answer(VERSION, status, text)
+
+        with pytest.raises(ClientError, match=match) as caught:
+            qbt.check()
+
+        assert not caught.value.transient
+
+    @pytest.mark.parametrize("name", ["http", "given"])
+    def test_nothing_compressed_is_asked_for(self, wire: Wire, name: str) -> None:
+        """Whatever the client would ask for by itself."""
+        wire.answer(VERSION, text="2.11.4")
+
+        with httpx.Client(headers={"Accept-Encoding": "gzip, br"}) as http:
+            QBittorrentClient(URL, http=http if name == "given" else None).check()
+
+        assert wire.requests[0].headers.get_list("accept-encoding") == ["identity"]
+
+
+class Packed(httpx.SyncByteStream):
+    """The body of an answer as it comes over the wire, byte by byte."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body[at : at + 1] for at in range(len(self._body)))
+
+
+def bare_deflate(body: bytes) -> bytes:
+    """Compress without a header, as some servers understand deflate."""
+    packing = zlib.compressobj(wbits=-15)
+    return packing.compress(body) + packing.flush()
+
+
+class TestCompressed:
+    """An answer that a proxy compresses, asked or not."""
+
+    @staticmethod
+    def check(body: bytes, encoding: str) -> None:
+        """Check a client that is answered like this."""
+
+        def answer(_: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, headers={"Content-Encoding": encoding}, stream=Packed(body))
+
+        with httpx.Client(transport=httpx.MockTransport(answer)) as http:
+            QBittorrentClient(URL, http=http).check()
+
+    @pytest.mark.parametrize(
+        ("body", "encoding"),
+        [
+            *((gzip.compress(b"2.11.4"), name) for name in ("gzip", "x-gzip", " GZIP ")),
+            *((pack(b"2.11.4"), "deflate") for pack in (zlib.compress, bare_deflate)),
+            *((b"2.11.4", name) for name in ("", "identity", "none", "utf-8")),
+        ],
+    )
+    def test_one_layer_is_unpacked(self, body: bytes, encoding: str) -> None:
+        """And what is not the name of a compression means that there is none."""
+        self.check(body, encoding)
+
+    @pytest.mark.parametrize("encoding", ["gzip, gzip", "gzip,identity", "br", "zstd", "compress"])
+    def test_more_is_refused(self, encoding: str) -> None:
+        """With a sentence that says what to switch off."""
+        with pytest.raises(ClientError, match="compressed in a way that was not asked for"):
+            self.check(gzip.compress(gzip.compress(b"2.11.4")), encoding)
+
+    @pytest.mark.parametrize("body", [b"2.11.4", gzip.compress(b"2.11.4")[:-9], b"\x1f\x8b", bare_deflate(b"2.1")[:-1]])
+    def test_what_is_damaged_is_refused(self, body: bytes) -> None:
+        """It is not what was sent."""
+        with pytest.raises(ClientError, match="damaged"):
+            self.check(body, "deflate" if body[:1] != b"\x1f" else "gzip")
 
 
 class TestStatus:

@@ -9,8 +9,10 @@ from typing import Any, Final
 import httpx
 
 from audiobatch._closing import Closing
-from audiobatch._urls import origin
+from audiobatch._tls import Verify
+from audiobatch.clients._exchange import MAX_LIST, MAX_WORDS
 from audiobatch.clients._http import HttpConnection, UploadedFile
+from audiobatch.clients._json_rows import rows_in
 from audiobatch.errors import (
     ClientAuthError,
     ClientError,
@@ -40,6 +42,11 @@ _STATES: Final = {
 # qBittorrent takes a torrent with another name too, and silently leaves the category out.
 _CATEGORY: Final = re.compile(r"[^\\/]+(/[^\\/]+)*")
 
+_VERSION: Final = re.compile(r"[0-9]{1,5}(\.[0-9]{1,5}){1,3}")
+_FIRST_WITH_KEYS: Final = (2, 14, 1)  # of the Web API, on the way to 5.2.0
+_KEY: Final = re.compile(r"[\x21-\x7e]+")
+_MAX_NAME: Final = 200
+
 
 class QBittorrentClient(Closing):
     """A qBittorrent daemon or desktop application with its Web UI switched on.
@@ -50,16 +57,23 @@ class QBittorrentClient(Closing):
 
     Args:
         url: Where the Web UI is, such as ``http://nas:8080``. The port must be qBittorrent's
-            own: behind a port mapping it answers 401.
+            own: behind a port mapping it answers 401. A user and a password in it
+            (``https://me:secret@host``) are for a reverse proxy, as HTTP Basic; in one of
+            the two, ``%3A`` stands for a colon.
         username: Its user, unless the Web UI lets this address in without a login.
         password: Its password.
-        api_key: Instead of both, a key of qBittorrent 5.2 or later.
-        timeout: Seconds to wait for the daemon; a busy one can stall for tens of seconds.
-        http: An httpx client to use instead of an own one, for a proxy or a private
-            certificate authority. It stays yours to close.
+        api_key: Instead of both, a key of qBittorrent 5.2 or later. There can be no login
+            in the URL then, because both need the same header.
+        timeout: Seconds that a call may take, above 0; a busy daemon can stall for tens of
+            seconds. A large upload gets more time.
+        http: An httpx client to use instead of an own one, for a proxy say. It stays yours to close.
+        verify: For https, the file with the certificate (PEM) that is accepted, the server's own or
+            its authority's, or an `ssl.SSLContext`; by default the public authorities are.
+        name: The identity that records belong to, such as the name of the object before its URL
+            changed; by default it is made from the URL.
 
     Raises:
-        ConfigurationError: The URL is unusable, or the credentials are incomplete.
+        ConfigurationError: The URL is unusable, or the credentials are incomplete, or cannot be sent.
     """
 
     def __init__(
@@ -71,22 +85,27 @@ class QBittorrentClient(Closing):
         api_key: str | None = None,
         timeout: float = 30.0,
         http: httpx.Client | None = None,
+        verify: Verify | None = None,
+        name: str | None = None,
     ) -> None:
-        if (username is None) != (password is None) or (api_key and username) or api_key == "":
-            raise ConfigurationError("give a user name and a password, or an API key, or none of them")
-        self._connection = HttpConnection(url, api="api/v2", timeout=timeout, http=http)
-        self._credentials = None if username is None else {"username": username, "password": password or ""}
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._credentials = _read_login(username, password, api_key)
+        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._connection = HttpConnection(
+            url, api="api/v2", timeout=timeout, http=http, verify=verify, headers=self._headers
+        )
+        if name is not None and not (name.strip() and name.isprintable() and len(name) <= _MAX_NAME):
+            raise ConfigurationError(f"name must be 1 to {_MAX_NAME} characters that can be printed")
+        self._name = name or f"qbittorrent@{self._connection.endpoint.identity}"
         self._session_open = False
         self._refusal: str | None = None
 
     @property
     def name(self) -> str:
-        """``qbittorrent@`` and the URL."""
-        return f"qbittorrent@{self._connection.url}"
+        """As it was given, or else ``qbittorrent@`` and scheme, host and port; a path shows as a digest of it."""
+        return self._name
 
     def __repr__(self) -> str:
-        return f"QBittorrentClient({origin(self._connection.url)!r})"
+        return f"QBittorrentClient({self._connection.endpoint.origin!r})"
 
     def add(self, torrent: Torrent, options: AddOptions, /) -> None:
         """Hand over one torrent; see `TorrentClient.add`.
@@ -137,10 +156,20 @@ class QBittorrentClient(Closing):
         }
 
     def check(self) -> None:
-        """Log in if need be and see that it is qBittorrent that answers; see `SupportsCheck`."""
+        """Log in if need be and see that it is qBittorrent that answers; see `SupportsCheck`.
+
+        Raises:
+            ClientAuthError: With an API key also if qBittorrent is too old to know of keys. Such
+                a one does not look at the key, and may let anybody in.
+        """
         answer = self._call("app/webapiVersion")
-        if not answer.is_success or not re.fullmatch(r"\d+(\.\d+)+", answer.text):
+        if not answer.is_success or not _VERSION.fullmatch(answer.text):
             raise self._not_qbittorrent()
+        if "Authorization" in self._headers and tuple(map(int, answer.text.split("."))) < _FIRST_WITH_KEYS:
+            raise ClientAuthError(
+                "this qBittorrent is older than 5.2 and would ignore the API key: "
+                "update it, or give a user name and a password"
+            )
 
     def close(self) -> None:
         """Close the connections. The session at qBittorrent ends by itself."""
@@ -154,15 +183,18 @@ class QBittorrentClient(Closing):
         files: Sequence[UploadedFile] = (),
     ) -> httpx.Response:
         """Call the API within a session; open one if there is none, or a new one once if it has expired."""
+        if self._refusal is not None:
+            raise ClientAuthError(self._refusal)
+        limit = MAX_LIST if path == "torrents/info" else MAX_WORDS
         just_opened = self._open_session()
-        answer = self._connection.post(path, data=data, files=files, headers=self._headers)
+        answer = self._connection.post(path, data=data, files=files, limit=limit)
         if answer.status_code == 403 and self._credentials and not just_opened:
             # The session has expired. Nothing was done (403 comes before anything else), so sending it again is safe.
             self._session_open = False
             self._open_session()
-            answer = self._connection.post(path, data=data, files=files, headers=self._headers)
+            answer = self._connection.post(path, data=data, files=files, limit=limit)
         if answer.status_code in (401, 403):
-            raise ClientAuthError(self._why_refused(answer.status_code))
+            raise self._refused(answer)
         if answer.status_code == 404:
             raise self._not_qbittorrent()
         return answer
@@ -171,8 +203,6 @@ class QBittorrentClient(Closing):
         """Log in if no session is open, and tell whether that was needed."""
         if self._session_open or self._credentials is None:
             return False
-        if self._refusal is not None:
-            raise ClientAuthError(self._refusal)
         answer = self._connection.post("auth/login", data=self._credentials)
         # Before 5.2: 200 with "Ok." or "Fails.". Since then: 204, or 401.
         if answer.status_code in (200, 204) and answer.text in ("", "Ok."):
@@ -180,25 +210,66 @@ class QBittorrentClient(Closing):
             return True
         if answer.status_code == 403:
             raise ClientAuthError("qBittorrent has banned this address for a while, after too many failed logins")
-        if answer.status_code == 401 or answer.text == "Fails.":
+        if answer.text == "Fails." or (answer.status_code == 401 and _is_its_own(answer)):
             self._refusal = "qBittorrent refuses the login: wrong user name or password, or a port that is not its own"
             raise ClientAuthError(self._refusal)
+        if answer.status_code == 401:
+            raise self._refused(answer)
         raise self._not_qbittorrent()
 
-    def _why_refused(self, status: int) -> str:
-        if status == 401:
-            return (
-                "qBittorrent refuses the request (401): the port in the URL must be its own, "
-                "and a proxy in between must not send credentials"
-            )
+    def _refused(self, answer: httpx.Response) -> ClientAuthError:
+        why = self._why_refused(answer)
+        if answer.status_code == 401 and self._connection.endpoint.authorization:
+            # Since 5.2 qBittorrent takes it for its own login, and counts: it is never sent twice.
+            self._refusal = why
+        return ClientAuthError(why)
+
+    def _why_refused(self, answer: httpx.Response) -> str:
+        if answer.status_code == 401:
+            return self._why_unauthorized(answer)
         if self._headers:
             return "qBittorrent refuses the API key; it takes one since version 5.2"
         if self._credentials is None:
             return "qBittorrent asks for a login: give a user name and a password"
         return "qBittorrent does not keep the session that it has just opened"
 
+    def _why_unauthorized(self, answer: httpx.Response) -> str:
+        given = self._connection.endpoint.authorization is not None
+        if _is_its_own(answer):
+            theirs = (
+                "the login in the URL must be right for it" if given else "a proxy in between must not send credentials"
+            )
+            return f"qBittorrent refuses the request (401): the port in the URL must be its own, and {theirs}"
+        if given:
+            return "a proxy before qBittorrent refuses the user or the password in the URL (401)"
+        return "a proxy before qBittorrent asks for a login (401): give it in the URL, as in https://user:password@host"
+
     def _not_qbittorrent(self) -> ClientError:
-        return ClientError(f"what answers at {origin(self._connection.url)} is not qBittorrent's Web API")
+        return ClientError(f"what answers at {self._connection.endpoint.origin} is not qBittorrent's Web API")
+
+
+def _read_login(username: str | None, password: str | None, api_key: str | None) -> dict[str, str] | None:
+    """Return the form of a login, or None if there is none."""
+    if (username is None) != (password is None) or (api_key is not None and username is not None):
+        raise ConfigurationError("give a user name and a password, or an API key, or none of them")
+    if api_key is not None and not _KEY.fullmatch(api_key):
+        raise ConfigurationError("the API key is empty, or there is a blank, a line break or an odd letter in it")
+    if username is None or password is None:
+        return None
+    if not username.strip() or not password:
+        raise ConfigurationError("the user name or the password is empty: leave both out where no login is needed")
+    try:
+        (username + password).encode()
+    except UnicodeEncodeError:
+        username = ""
+    if not username:
+        raise ConfigurationError("the user name or the password holds what is no valid text")
+    return {"username": username, "password": password}
+
+
+def _is_its_own(refusal: httpx.Response) -> bool:
+    """Tell qBittorrent's own 401 from that of a proxy, which says what login it wants (RFC 9110, 11.6.1)."""
+    return "www-authenticate" not in refusal.headers
 
 
 def _add_fields(options: AddOptions) -> dict[str, str]:
@@ -219,14 +290,15 @@ def _add_fields(options: AddOptions) -> dict[str, str]:
     return fields
 
 
-def _rows(answer: httpx.Response) -> list[dict[str, Any]]:
+def _rows(answer: httpx.Response) -> Iterator[dict[str, Any]]:
     try:
-        rows = answer.json()
-    except (ValueError, RecursionError):
-        rows = None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        yield from rows_in(answer.content)
+    except ValueError:
+        broken = True
+    else:
+        broken = False
+    if broken:
         raise ClientUnavailable("qBittorrent gave a list of torrents that cannot be read")
-    return rows
 
 
 def _read(row: Mapping[str, Any]) -> Iterator[tuple[str, TorrentStatus]]:

@@ -15,6 +15,7 @@ from typing import Final
 import httpx
 from attrs import define, field, frozen
 
+from audiobatch._tls import TLS_ONLY, tls_trouble, wants_tls
 from audiobatch._urls import is_magnet
 from audiobatch.errors import BlockedAddress, FetchDenied, FetchError, FetchUnavailable, NotATorrent
 from audiobatch.fetchers._addresses import Destinations
@@ -22,7 +23,7 @@ from audiobatch.fetchers._cookies import Cookies
 from audiobatch.fetchers._location import Location, join, read_location
 from audiobatch.fetchers._pace import Paces
 from audiobatch.fetchers._resolution import spelled_out
-from audiobatch.fetchers._transport import Errand, on_errand
+from audiobatch.fetchers._transport import Errand, GuardedTransport, on_errand
 
 MAX_REDIRECTS: Final = 5
 MAX_SIZE: Final = 16 * 1024 * 1024
@@ -112,6 +113,7 @@ class Retrieval:
             BlockedAddress: The URL, or a redirect, leads to where we do not go.
             FetchDenied: It leads to a login page, or on and on.
             FetchUnavailable: Nobody there, too slow, or no proper HTTP.
+            FetchError: There is something about TLS that will not pass by itself.
             NotATorrent: The answer is too large, or packed in an unknown way.
         """
         errand = Errand(time.monotonic() + self._timeout, self._max_size + _OVERHEAD)
@@ -178,11 +180,21 @@ class Retrieval:
                 body = b"" if response.is_redirect else self._body(response, errand)
             finally:
                 response.close()
+            if response.status_code == 400 and hop.scheme == "http" and wants_tls(body):
+                raise FetchError(f"{hop.origin} {TLS_ONLY}")
             return Answer(hop, response.status_code, response.headers, body)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, zlib.error) as error:
-            failure = _translate(error, hop.origin)
+            failure = self._name_tls(error, hop) or _translate(error, hop.origin)
         # Raised out here, for httpx's errors hold the whole URL, and must not travel along as a context.
         raise failure
+
+    def _name_tls(self, error: Exception, hop: Location) -> FetchError | None:
+        """Say so if what is in the way is TLS, which does not pass by itself."""
+        trouble = tls_trouble(error, "tls=")
+        broken_off = isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError)
+        if trouble is None and hop.scheme == "http" and broken_off and isinstance(self._transport, GuardedTransport):
+            trouble = TLS_ONLY if self._transport.speaks_tls(hop.url) else None
+        return None if trouble is None else FetchError(f"{hop.origin} {trouble}")
 
     def _request(self, url: httpx.URL, headers: Mapping[str, str], errand: Errand) -> httpx.Request:
         left = errand.time_left(None)

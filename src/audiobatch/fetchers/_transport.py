@@ -24,12 +24,14 @@ from attrs import define, field
 from attrs.converters import optional
 
 from audiobatch._quiet import quiet
+from audiobatch._tls import Verify, accepting, accepting_anybody, answers_in_tls
 from audiobatch._urls import origin
 from audiobatch.errors import BlockedAddress, ConfigurationError, NotATorrent
 from audiobatch.fetchers._addresses import Address, Destinations
 from audiobatch.fetchers._connecting import Connector
 from audiobatch.fetchers._resolution import LookUps, resolve
 
+_PROBE: Final = 1.0  # seconds for each step of finding out what a port speaks
 _IDLE: Final = 30.0  # seconds that an unused connection is kept
 _MAX_IDLE: Final = 8  # unused connections with TLS, and as many without
 
@@ -213,6 +215,12 @@ def _read_proxy(url: str) -> httpcore.Proxy:
     return httpcore.Proxy(place, auth=read.raw_auth, headers=read.headers.raw)
 
 
+def _read_tls(given: Verify) -> ssl.SSLContext:
+    if isinstance(given, ssl.SSLContext):
+        return given
+    return accepting(given, "tls=", httpx.create_ssl_context(trust_env=False))
+
+
 @define
 class GuardedTransport(httpx.BaseTransport):
     """An httpx transport that goes only where it may, and takes no longer than its errand may; see `on_errand`.
@@ -221,18 +229,23 @@ class GuardedTransport(httpx.BaseTransport):
         destinations: Where it may connect to.
         proxy: A proxy that connects in its stead. Then the addresses of hosts are the
             proxy's to find and to check.
-        tls: How servers are checked; by default against the certificates that httpx brings.
+        tls: How servers are checked, or a file of certificates to accept besides those that httpx brings.
 
     Raises:
-        ConfigurationError: The proxy's URL cannot be used.
+        ConfigurationError: The proxy's URL cannot be used, or the file of certificates.
     """
 
     _destinations: Destinations
     _proxy: httpcore.Proxy | None = field(default=None, converter=optional(_read_proxy))
-    _tls: ssl.SSLContext | None = None
+    _tls: ssl.SSLContext | None = field(default=None, converter=optional(_read_tls))
     _pools: dict[bool, httpcore.ConnectionPool] = field(factory=dict, init=False)
+    _backend: _GuardedBackend = field(init=False)
     _lock: Lock = field(factory=Lock, init=False)
     _closed: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # With a proxy, it is the proxy that is connected to, and its user has named it.
+        self._backend = _GuardedBackend(self._destinations if self._proxy is None else None)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return the answer as soon as its headers are there."""
@@ -248,6 +261,20 @@ class GuardedTransport(httpx.BaseTransport):
                 )
             )
         return httpx.Response(response.status, headers=response.headers, stream=_Body(response))
+
+    def speaks_tls(self, url: httpx.URL) -> bool:
+        """Tell whether TLS is answered where a URL with http leads to; nothing is asked for."""
+        if self._proxy is not None:
+            return False
+        host, port = url.raw_host.decode("ascii"), 80 if url.port is None else url.port
+        try:
+            plain = self._backend.connect_tcp(host, port, _PROBE)
+            plain.start_tls(accepting_anybody(), host, _PROBE).close()  # which closes the plain one if it fails
+        except httpcore.ConnectError as error:
+            return isinstance(error.__cause__, ssl.SSLError) and answers_in_tls(error.__cause__)
+        except (httpcore.ConnectTimeout, httpx.ReadTimeout, ValueError):
+            return False
+        return True
 
     def close(self) -> None:
         """Close all connections."""
@@ -279,6 +306,5 @@ class GuardedTransport(httpx.BaseTransport):
             max_connections=None,
             max_keepalive_connections=_MAX_IDLE,
             keepalive_expiry=_IDLE,
-            # With a proxy, it is the proxy that is connected to, and its user has named it.
-            network_backend=_GuardedBackend(self._destinations if self._proxy is None else None),
+            network_backend=self._backend,
         )

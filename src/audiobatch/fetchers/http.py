@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +11,7 @@ import httpx
 from attrs import frozen
 
 from audiobatch._closing import Closing
+from audiobatch._tls import Verify
 from audiobatch._urls import origin
 from audiobatch.errors import ConfigurationError, FetchUnavailable
 from audiobatch.fetchers._addresses import Destinations, read_origin
@@ -70,7 +70,8 @@ class HttpFetcher(Closing):
         proxy: ``http://``, ``https://`` or ``socks5://host:port``, with user and password if
             need be. The proxy finds the addresses of hosts then, and has to refuse those that
             are private: here only those are refused that the URL itself spells out.
-        tls: How servers are checked, for a certificate authority of your own.
+        tls: A file (PEM) with a certificate that is accepted besides the public authorities', a
+            server's own or that of its authority; or an `ssl.SSLContext` that says how all are checked.
         timeout: Seconds that a fetch may take, redirects and all.
         max_size: Bytes that an answer may have, on the wire and unpacked.
         politeness: How hard each host may be pressed.
@@ -89,7 +90,7 @@ class HttpFetcher(Closing):
         denied_networks: Iterable[str] = (),
         credentials: Mapping[str, Mapping[str, str]] | None = None,
         proxy: str | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: Verify | None = None,
         timeout: float = TIMEOUT,
         max_size: int = MAX_SIZE,
         politeness: Politeness = Politeness(),

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from audiobatch._closing import Closing
+from audiobatch._tls import Verify
 from audiobatch.errors import (
     ConfigurationError,
     FetchDenied,
@@ -79,6 +80,7 @@ class MyAnonamouseFetcher(Closing):
             refused, for a URL may come from somebody else.
         proxy: See `HttpFetcher`. A session is locked to an address or a network, so it may
             have to be the proxy that your torrent client uses.
+        tls: See `HttpFetcher`.
         timeout: Seconds that a fetch may take, from its turn on.
         transport: See `HttpFetcher`.
 
@@ -94,6 +96,7 @@ class MyAnonamouseFetcher(Closing):
         gap: float = 2.0,
         spend_wedges: bool = False,
         proxy: str | None = None,
+        tls: Verify | None = None,
         timeout: float = TIMEOUT,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
@@ -112,7 +115,7 @@ class MyAnonamouseFetcher(Closing):
         self._wedges: set[str] = set()
         destinations = Destinations()
         self._owned = transport is None
-        self._transport = transport or GuardedTransport(destinations, proxy)
+        self._transport = transport or GuardedTransport(destinations, proxy, tls)
         self._retrieval = Retrieval(self._transport, destinations, timeout)
         self._take_up_session()
 
