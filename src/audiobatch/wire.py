@@ -131,6 +131,7 @@ _converter.register_unstructure_hook(
     make_dict_unstructure_fn(
         DownloadFailure,
         _converter,
+        cause=override(omit=True),  # for programs in Python; in JSON, code and sentence of the item say it
         request=override(
             unstruct_hook=lambda request: (
                 dump_request(request) if isinstance(request, DownloadRequest) else _JsonCopy().of(request)
