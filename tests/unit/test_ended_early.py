@@ -19,6 +19,7 @@ from audiobatch.errors import (
     RepositoryUnavailable,
     SchemaMismatch,
 )
+from audiobatch.models import GivenRequest
 from audiobatch.repositories.memory import MemoryRepository
 from audiobatch.wire import dump_result
 from support.fakes import AT_ONCE, FakeBulkClient, FakeClient, FakeFetcher, codes, request
@@ -212,7 +213,7 @@ def test_what_is_wrong_with_a_request_is_no_cause() -> None:
     """A batch that came to its end was ended by nothing, and what failed for good is not run again."""
     world = World(FakeClient())
     world.fetcher.errors["slow"] = [RateLimited("slower")] * 9
-    books = [request("missing"), request("slow"), request("slow too"), {"title": "T"}]
+    books: list[GivenRequest] = [request("missing"), request("slow"), request("slow too"), {"title": "T"}]
 
     result = world.downloader.run(books)
 

@@ -313,7 +313,7 @@ def _load(row: Sequence[Any]) -> Download:
     try:
         return Download(
             id=identifier,
-            request=wire.load_request(json.loads(request)),
+            request=wire.load_stored_request(json.loads(request)),
             info_hashes=InfoHashes(v1=v1, v2=v2),
             client=client,
             status=DownloadStatus(status),
