@@ -168,7 +168,7 @@ def _prepare(options: argparse.Namespace, stack: ExitStack) -> _Job:
     client = _open_client(options, stack)
     fetcher = _open_fetcher(options, stack)
     downloader = BatchDownloader(client=client, fetcher=fetcher, repository=_open_repository(options, stack))
-    return _Job(requests, client, downloader, stop, wait=options.wait, embedded=not options.client)
+    return _Job(requests, client, downloader, stop, wait=options.wait, embedded=options.client is None)
 
 
 def _run_job(job: _Job) -> bool:
@@ -224,7 +224,7 @@ def _read(batch: str) -> bytes:
 
 def _open_client(options: argparse.Namespace, stack: ExitStack) -> TorrentClient:
     # Only what is used, for each has its own dependencies.
-    if options.client:
+    if options.client is not None:  # an empty one is refused, as any that is no URL
         from audiobatch.clients.qbittorrent import QBittorrentClient  # noqa: PLC0415
 
         username, password = given("AUDIOBATCH_USERNAME"), given("AUDIOBATCH_PASSWORD")

@@ -110,7 +110,7 @@ def _encoding_of_output() -> str | None:
 
 
 def _encoding_of_files() -> str:
-    return locale.getpreferredencoding(do_setlocale=False)
+    return "utf-8" if sys.flags.utf8_mode else locale.getencoding()
 
 
 def as_text(caption: str, lines: Sequence[Line], *encodings: str | None) -> str:

@@ -179,10 +179,10 @@ def _problems(request: DownloadRequest, *, stored: bool = False) -> Iterator[str
 
 
 def _text_problems(name: str, value: object, maximum: int | None = None, *, required: bool = False) -> Iterator[str]:
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value):
         if required:
             yield f"{name} is required"
-    elif not isinstance(value, str):
+    elif not isinstance(value, str):  # and not compared with anything: a value of a data frame may refuse that
         yield f"{name} must be text"
     elif maximum is not None and len(value) > maximum:
         yield f"{name} is longer than {maximum} characters"

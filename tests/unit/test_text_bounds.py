@@ -22,11 +22,11 @@ from audiobatch._same_folder import same_folder_key
 from audiobatch.errors import AudiobatchError, ConfigurationError, InvalidBatchError, InvalidRequestError
 from audiobatch.folders import SavePathTemplate
 from audiobatch.metainfo import InfoHashes
-from audiobatch.models import Download, DownloadStatus, restore_request
+from audiobatch.models import Download, DownloadStatus, GivenRequest, restore_request
 from audiobatch.repositories.sqlite import SQLiteRepository
 from audiobatch.results import BatchResult, DownloadFailure, Stage
 from audiobatch.wire import dump_request, dump_result, load_batch, load_request, load_stored_request
-from support.fakes import FakeClient, FakeFetcher, codes
+from support.fakes import FakeClient, FakeFetcher, codes, request
 
 REQUIRED: Final[dict[str, Any]] = {"title": "T", "author": "A", "torrent_url": "http://tracker.test/1"}
 MAXIMA: Final = {"title": 500, "author": 200, "series": 200, "category": 200, "save_path": 4096}
@@ -92,6 +92,35 @@ class TestCharacters:
 
         held = getattr(load_request({**REQUIRED, name: [text] if name == "tags" else text}), name)
         assert held == ((text,) if name == "tags" else text)
+
+
+class Incomparable:
+    """A value that answers no comparison with true or false, as arrays and missing values of data frames do."""
+
+    def __eq__(self, other: object) -> Any:
+        return self
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __bool__(self) -> bool:
+        raise TypeError("ambiguous")
+
+
+@pytest.mark.parametrize("name", [*REQUIRED, *MAXIMA, "tags", "paused"])
+def test_a_value_that_cannot_be_compared_fails_its_item_alone(downloader: BatchDownloader, name: str) -> None:
+    """It comes with a data frame, and is no reason for the other items to go without a report."""
+    batch: list[GivenRequest] = [
+        {**REQUIRED, name: Incomparable()},
+        {**REQUIRED, "tags": [Incomparable()]},
+        request("one"),
+    ]
+
+    result = downloader.run(batch)
+
+    assert codes(result) == ["invalid_request", "invalid_request", "ok"]
+    assert str(result)
+    assert dump_result(result)
 
 
 class TestUnknownFields:
