@@ -20,13 +20,13 @@ from audiobatch.results import BatchResult, DownloadFailure, Outcome
 _FIELDS: Final = {attribute.name: attribute for attribute in attrs.fields(DownloadRequest)}
 _REQUIRED: Final = tuple(name for name, attribute in _FIELDS.items() if attribute.default is attrs.NOTHING)
 MAX_DOCUMENT_SIZE: Final = 16 * 1024 * 1024
-"""Bytes, or characters, of a batch as JSON. A request with all of its texts as long as they may be has 33,000."""
+"""Bytes, or characters, of a batch as JSON: more than fifty requests have with the longest of texts."""
 
 # What of a request that did not validate is given back.
 _MAX_DEPTH: Final = 20
 _MAX_VALUES: Final = 10_000
 _MAX_BITS: Final = 10_000
-_MAX_CHARACTERS: Final = 50_000
+_MAX_CHARACTERS: Final = 100_000
 # What of unknown fields is named.
 _MAX_NAMED: Final = 3
 _MAX_NAME_LENGTH: Final = 50

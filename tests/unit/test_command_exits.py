@@ -165,7 +165,7 @@ class TestTroubleInTheMiddle:
     @pytest.mark.parametrize(
         ("trouble", "said"),
         [
-            ("bug", "ZeroDivisionError: a bug of the client"),
+            ("bug", "ZeroDivisionError: a bug"),
             ("no disk", "error: [Errno 28] No space left on device"),
             ("interrupted twice", "interrupted; the next run looks at what that has left"),
         ],
@@ -178,7 +178,8 @@ class TestTroubleInTheMiddle:
         known = len(result["successful"]) + len(result["failed"])
         assert answer.returncode == 1
         assert place.queued >= len(result["successful"])
-        assert place.queued > 0
+        assert place.queued >= 2
+        assert trouble == "interrupted twice" or known == 3
         assert known < BOOKS
         assert f"{BOOKS - known} of {BOOKS} items have no outcome" in answer.stderr
         assert said in answer.stderr
