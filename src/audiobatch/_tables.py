@@ -106,7 +106,8 @@ class _Printer(Protocol):
 
 def _encoding_of_output() -> str | None:
     # Without a console, as with pythonw, there is no standard output; what replaces it may take all text.
-    return getattr(sys.stdout, "encoding", None)
+    encoding = getattr(sys.stdout, "encoding", None)
+    return encoding if isinstance(encoding, str) else None
 
 
 def _encoding_of_files() -> str:

@@ -103,7 +103,7 @@ class Stream(io.StringIO):
 @pytest.mark.parametrize("encoding", [None, "utf-8"])
 def test_where_there_is_no_encoding_all_text_is_taken(monkeypatch: pytest.MonkeyPatch, encoding: str | None) -> None:
     """Without a console (pythonw) there is no standard output; a buffer in its place takes text as it is."""
-    for stream in (None, Stream(encoding)):
+    for stream in (None, object(), Stream(encoding), Stream(8)):
         monkeypatch.setattr(sys, "stdout", stream)
         assert "✓ is there" in _table()
 
