@@ -145,6 +145,7 @@ def wheel(session: nox.Session) -> None:
     session.chdir(session.create_tmp())
     session.run("python", "-W", "error", "-c", "import audiobatch; print(audiobatch.BatchDownloader)")
     # Without the extra the demo cannot run, and says what to install.
-    session.run("python", "-m", "audiobatch", "demo", success_codes=[2])
+    session.run("audiobatch", "demo", success_codes=[2])
     session.install(f"{built}[libtorrent]")
+    session.run("audiobatch", "demo", env={"PYTHONWARNINGS": "error"})
     session.run("python", "-W", "error", "-m", "audiobatch", "demo")

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote
 import libtorrent as lt
 from attrs import frozen
 
+from audiobatch._printable import printable
 from audiobatch._watch import watch
 from audiobatch.clients.libtorrent import LibtorrentClient
 from audiobatch.downloader import BatchDownloader
@@ -146,7 +147,7 @@ def run_demo(source: Path, target: Path) -> bool:
         print(f"\nQueued {len(result.successful)} of {len(result.outcomes)}, one broken and one missing:")
         for outcome in result.outcomes:
             print(f"  {_describe(outcome)}")
-        print(f"\nDownloading into {target}:")
+        print(f"\nDownloading into {printable(str(target))}:")
         complete = _download(client, result)
     print("\nComparing the files with their source:")
     same = [_compare(path, source, target) for book in BOOKS for path in book.files]

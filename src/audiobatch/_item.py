@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from attrs import evolve, frozen
 
 from audiobatch._ids import new_id
-from audiobatch.errors import AudiobatchError, NotAttempted
+from audiobatch.errors import AudiobatchError, FailureCode, NotAttempted
 from audiobatch.metainfo import InfoHashes, Torrent, TorrentFile
 from audiobatch.models import Download, DownloadRequest, DownloadStatus
 from audiobatch.results import DownloadFailure, Outcome, Stage
@@ -61,9 +61,17 @@ class Item:
             torrent=None,
         )
 
-    def failed(self, error: AudiobatchError, stage: Stage) -> DownloadFailure:
-        """Report that it is not in the client, or may not be."""
-        return DownloadFailure.from_error(error, index=self.index, request=self.request, stage=stage)
+    def failed(self, error: AudiobatchError, stage: Stage, *, cause: FailureCode | None = None) -> DownloadFailure:
+        """Report that it is not in the client, or may not be.
+
+        Args:
+            error: Why.
+            stage: Where that was.
+            cause: The code of what ended the batch early, if this item is to carry that.
+        """
+        failure = DownloadFailure.from_error(error, index=self.index, request=self.request, stage=stage)
+        # What ends a batch says nothing of the request: it is worth running again once that is mended.
+        return failure if cause is None else evolve(failure, retryable=True, cause=cause)
 
     def echo(self, outcome: Outcome) -> Outcome:
         """Report for this item what became of its twin."""
@@ -90,12 +98,26 @@ class BatchEnded(Exception):
         self.error = error
         self.stage = stage
 
+    @property
+    def cause(self) -> FailureCode:
+        """The code of what ended it."""
+        return self.error.cause if isinstance(self.error, NotAttempted) else self.error.code
+
+    def outcomes(self, items: Iterable[Item]) -> Iterator[DownloadFailure]:
+        """Report of the items that have no outcome yet: the first one carries why."""
+        error = self.error
+        for number, item in enumerate(items):
+            yield item.failed(error, self.stage, cause=None if number else self.cause)
+            error = not_attempted(self.error)
+
 
 def not_attempted(reason: AudiobatchError) -> NotAttempted:
     """Say of an item that the batch ended before it, and why."""
     if isinstance(reason, NotAttempted):
         return reason
-    return NotAttempted(f"not attempted, because {reason}", retry_after=reason.retry_after)
+    error = NotAttempted(f"not attempted, because {reason}", retry_after=reason.retry_after)
+    error.cause = reason.code
+    return error
 
 
 STOPPED = NotAttempted("not attempted, because the batch was stopped")

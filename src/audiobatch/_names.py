@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Final
-from unicodedata import category, combining, normalize
+from unicodedata import category, combining
 
+from audiobatch._decomposition import composed
 from audiobatch._same_folder import INVISIBLE
 
 SHORTEST_LIMIT: Final = 32
@@ -18,7 +19,8 @@ _FORBIDDEN: Final = frozenset('<>:"/\\|?*')
 # Controls; what Unicode has not assigned, which APFS refuses; private use, by which SMB clients write what is
 # forbidden; lone surrogates.
 _UNSAFE: Final = frozenset({"Cc", "Cn", "Co", "Cs"})
-_SUBTITLE: Final = re.compile(r"\s*:\s+")
+_SPACES: Final = re.compile(r"\s+")
+_SUBTITLE: Final = re.compile(r" ?: ")
 _JOINERS: Final = "\u200c\u200d"
 # Persian, Indic scripts and emoji need them; between Latin letters they only hide.
 _STRAY_JOINER: Final = re.compile(
@@ -43,9 +45,9 @@ def safe_name(text: str, max_bytes: int) -> str:
         max_bytes: How long the name may be in UTF-8, at least `SHORTEST_LIMIT`. What is longer
             loses something of its middle, so that the number of a volume at its end stays.
     """
-    text = INVISIBLE.sub(lambda found: found[0] if found[0] in _JOINERS else "", normalize("NFC", text))
-    text = "".join(map(_safe_character, _SUBTITLE.sub(" - ", text)))
-    text = normalize("NFC", _STRAY_JOINER.sub("", text))
+    text = INVISIBLE.sub(lambda found: found[0] if found[0] in _JOINERS else "", composed(text))
+    text = "".join(map(_safe_character, _SUBTITLE.sub(" - ", _SPACES.sub(" ", text))))
+    text = composed(_STRAY_JOINER.sub("", text))
     name = " ".join(_without_surplus_marks(text).split())
     if name.startswith("."):  # hidden on Unix, passed over by Audiobookshelf
         name = _FILLER + name[1:]

@@ -240,10 +240,7 @@ def _answer_all(items: Sequence[Item], outcomes: Iterable[Outcome]) -> Iterator[
             yield outcome
     except BatchEnded as end:
         _log.warning("the batch ended before %d of its items: %s", len(unanswered), end.error)
-        error = end.error
-        for item in unanswered.values():
-            yield item.failed(error, end.stage)
-            error = not_attempted(end.error)
+        yield from end.outcomes(unanswered.values())
 
 
 def _with_torrent_on_record(item: Item, records: Mapping[str, Download]) -> Item:

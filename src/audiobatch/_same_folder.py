@@ -5,7 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 from typing import Final
-from unicodedata import normalize
+
+from audiobatch._decomposition import decomposed
 
 # Unicode's default ignorables, and the annotation signs after them. ext4 and HFS+ leave such out when they compare.
 INVISIBLE: Final = re.compile(
@@ -31,6 +32,6 @@ def same_folder_key(path: str) -> str:
 
 
 def _folded(name: str) -> str:
-    decomposed = normalize("NFKD", INVISIBLE.sub("", name))
+    apart = decomposed(INVISIBLE.sub("", name), "NFKD")
     # Upper case first, since Windows compares that: a dotless i may be an I there.
-    return decomposed.upper().casefold().rstrip(" .")
+    return apart.upper().casefold().rstrip(" .")

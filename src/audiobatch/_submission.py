@@ -88,7 +88,9 @@ class _Entry:
         """Report what became of it."""
         if (error := self.error) is None:
             return self.item.succeeded(self.record, already_present=self.already_present)
-        return self.item.failed(error, Stage.CONFIRM if isinstance(error, Unconfirmed) else Stage.SUBMIT)
+        # A login that is refused ends the batch.
+        cause = error.code if isinstance(error, ClientAuthError) else None
+        return self.item.failed(error, Stage.CONFIRM if isinstance(error, Unconfirmed) else Stage.SUBMIT, cause=cause)
 
 
 def submit_group(

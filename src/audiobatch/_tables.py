@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import locale
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import Enum
@@ -10,6 +12,7 @@ from typing import Final, Protocol, TypeAlias
 
 from attrs import frozen
 
+from audiobatch._printable import encodable, printable
 from audiobatch.models import GivenRequest, texts_of
 
 Row: TypeAlias = dict[str, str | int | float | bool | None]
@@ -19,13 +22,13 @@ Row: TypeAlias = dict[str, str | int | float | bool | None]
 class Tone(Enum):
     """How good the news of a line is: a mark that a reader without colours sees too, and a colour for the others.
 
-    The colours are such that a white page and a nearly black one show them well (WCAG 2.1, 3:1), and so do
-    the grey rows of a notebook.
+    The second mark is for streams that do not take the first. The colours are such that a white page and a
+    nearly black one show them well (WCAG 2.1, 3:1), and so do the grey rows of a notebook.
     """
 
-    GOOD = ("✓", "#2a9d5c")
-    BAD = ("✗", "#d9534f")
-    OPEN = ("?", "#ad7f0b")
+    GOOD = ("✓", "+", "#2a9d5c")
+    BAD = ("✗", "x", "#d9534f")
+    OPEN = ("?", "?", "#ad7f0b")
 
 
 @frozen(kw_only=True)
@@ -67,7 +70,11 @@ _CELL: Final = (
 
 
 class Tabular(ABC):
-    """Shows itself as a table: with ``str()``, in IPython, and in a notebook."""
+    """Shows itself as a table: with ``str()``, in IPython, and in a notebook.
+
+    As text it is made for ``print``: characters that the encoding of standard output does not have stand as
+    escapes, and marks are plain ones unless files that this machine opens by default have the others, too.
+    """
 
     __slots__ = ()
 
@@ -82,7 +89,7 @@ class Tabular(ABC):
         """What stands in it."""
 
     def __str__(self) -> str:
-        return as_text(self._caption, self._lines)
+        return as_text(self._caption, self._lines, _encoding_of_output(), _encoding_of_files())
 
     def _repr_html_(self) -> str:
         return as_html(self._caption, self._lines)
@@ -97,18 +104,35 @@ class _Printer(Protocol):
     def text(self, obj: str, /) -> object: ...
 
 
-def as_text(caption: str, lines: Sequence[Line]) -> str:
-    """Return the caption, and below it a line for each item."""
-    return "\n".join([caption, *(_text_line(line) for line in lines)])
+def _encoding_of_output() -> str | None:
+    # Without a console, as with pythonw, there is no standard output; what replaces it may take all text.
+    encoding = getattr(sys.stdout, "encoding", None)
+    return encoding if isinstance(encoding, str) else None
 
 
-def _text_line(line: Line) -> str:
+def _encoding_of_files() -> str:
+    return "utf-8" if sys.flags.utf8_mode else locale.getencoding()
+
+
+def as_text(caption: str, lines: Sequence[Line], *encodings: str | None) -> str:
+    """Return the caption, and below it a line for each item.
+
+    Args:
+        caption: What stands above.
+        lines: What stands below.
+        encodings: The text is one that the first of them has, and the marks are ones that all of them have.
+    """
+    symbols = "".join(tone.value[0] for tone in Tone)
+    plain = any(encodable(symbols, encoding) != symbols for encoding in encodings)
+    text = "\n".join([caption, *(_text_line(line, plain=plain) for line in lines)])
+    return encodable(text, encodings[0]) if encodings else text
+
+
+def _text_line(line: Line, *, plain: bool) -> str:
+    symbol, plain_mark, _ = line.tone.value
+    mark = plain_mark if plain else symbol
     book = f"{line.title}, by {line.author}" if line.author else line.title
-    text = f"{line.index:>3}  {line.tone.value[0]} {line.verdict}  {book}" + (
-        f": {line.details}" if line.details else ""
-    )
-    # A title may come from anywhere: it is not to break the line, nor to move the cursor.
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return printable(f"{line.index:>3}  {mark} {line.verdict}  {book}" + (f": {line.details}" if line.details else ""))
 
 
 def as_html(caption: str, lines: Sequence[Line]) -> str:
@@ -121,7 +145,7 @@ def as_html(caption: str, lines: Sequence[Line]) -> str:
 
 
 def _html_row(line: Line) -> str:
-    mark, colour = line.tone.value
+    mark, _, colour = line.tone.value
     # dir="auto", since a title may be written from right to left without turning the cells around it.
     return (
         f'<tr><td style="{_CELL}">{line.index}</td>'

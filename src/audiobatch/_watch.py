@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from threading import Event
 
 from attrs import frozen
 
 from audiobatch._cancellation import Cancellation, cancelled_by
+from audiobatch.errors import AudiobatchError
 from audiobatch.models import Download, TorrentState, TorrentStatus
 from audiobatch.protocols import TorrentClient
 
@@ -35,7 +37,13 @@ class Watched:
 
 
 def watch(
-    client: TorrentClient, downloads: Sequence[Download], *, stop: Event, every: float = 1.0
+    client: TorrentClient,
+    downloads: Sequence[Download],
+    *,
+    stop: Event,
+    every: float = 1.0,
+    patience: float = 0.0,
+    on_trouble: Callable[[AudiobatchError], None] = lambda _: None,
 ) -> Iterator[Watched]:
     """Yield how the downloads stand, again and again; the last one is final, unless it was stopped.
 
@@ -44,11 +52,28 @@ def watch(
         downloads: What to watch.
         stop: Ends it at once.
         every: Seconds between two looks.
+        patience: Seconds for which the client may be unavailable.
+        on_trouble: Told when that begins, and why.
+
+    Raises:
+        ClientError: The client cannot be asked, for longer than that, or for good.
     """
+    failing_since: float | None = None
     while True:
-        with cancelled_by(Cancellation(stop)):
-            statuses = client.status([download.info_hashes for download in downloads])
-        watched = Watched(tuple((download, statuses.get(download.info_hashes)) for download in downloads))
-        yield watched
-        if len(watched.complete) + len(watched.broken) == len(downloads) or stop.wait(every):
+        try:
+            with cancelled_by(Cancellation(stop)):
+                statuses = client.status([download.info_hashes for download in downloads])
+        except AudiobatchError as error:
+            if failing_since is None:
+                failing_since = time.monotonic()
+                on_trouble(error)
+            if not error.transient or time.monotonic() - failing_since >= patience:
+                raise
+        else:
+            failing_since = None
+            watched = Watched(tuple((download, statuses.get(download.info_hashes)) for download in downloads))
+            yield watched
+            if len(watched.complete) + len(watched.broken) == len(downloads):
+                return
+        if stop.wait(every):
             return

@@ -124,10 +124,15 @@ class InvalidRequestError(AudiobatchError, ValueError):
 
 
 class NotAttempted(AudiobatchError):
-    """The batch stopped before this item; nothing was added for it."""
+    """The batch stopped before this item; nothing was added for it.
+
+    Attributes:
+        cause: The code of what stopped it; its own where somebody asked for that.
+    """
 
     code = FailureCode.NOT_ATTEMPTED
     transient = True
+    cause: FailureCode = FailureCode.NOT_ATTEMPTED
 
 
 class FetchError(AudiobatchError):

@@ -18,6 +18,7 @@ from audiobatch.models import DownloadRequest
 _FIELDS: Final = ("author", "series", "title", "category")
 _KNOWN: Final = ", ".join(f"{{{name}}}" for name in _FIELDS)
 _LONGEST_NAME: Final = 255  # bytes, on ext4 and APFS; NTFS counts UTF-16 units, which are never more
+_LONGEST_TEXT: Final = 4096  # characters of a root or a template; no system takes a longer path
 _SEPARATOR: Final = re.compile(r"[/\\]")
 _CLOSING_BRACKETS: Final = ")]}"
 
@@ -49,6 +50,8 @@ def _checked_root(root: str | PathLike[str]) -> str:
     path = fspath(root)
     if not isinstance(path, str):
         raise ConfigurationError("the root of the save paths must be text, not bytes")
+    if len(path) > _LONGEST_TEXT:
+        raise ConfigurationError(f"the root of the save paths is longer than {_LONGEST_TEXT} characters")
     if ".." in (part.rstrip() for part in _SEPARATOR.split(path)):
         problem = "write it without '..'"
     elif path.startswith("~"):
@@ -119,6 +122,8 @@ class SavePathTemplate:
 
     @_parts.default
     def _take_apart(self) -> tuple[_Part, ...]:
+        if len(self.template) > _LONGEST_TEXT:
+            raise ConfigurationError(f"the save-path template is longer than {_LONGEST_TEXT} characters")
         try:
             return _parse(self.template, self.max_name_bytes)
         except ValueError as error:

@@ -7,12 +7,13 @@ pipeline and a torrent client.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from attrs import field, frozen
+from attrs import NOTHING, field, fields, frozen
 
 from audiobatch._magnet import MAX_MAGNET_LENGTH
 from audiobatch._urls import has_control_characters, is_magnet, origin
@@ -27,6 +28,18 @@ MAX_AUTHOR_LENGTH: Final = 200
 
 MAX_SERIES_LENGTH: Final = 200
 """Characters of a series' name, after trimming."""
+
+MAX_CATEGORY_LENGTH: Final = 200
+"""Characters of a category, after trimming."""
+
+MAX_TAGS: Final = 100
+"""Tags of one request."""
+
+MAX_TAG_LENGTH: Final = 200
+"""Characters of a tag, after trimming."""
+
+MAX_SAVE_PATH_LENGTH: Final = 4096
+"""Characters of a folder's path, after trimming."""
 
 MAX_URL_LENGTH: Final = 8192
 """Characters of a torrent's URL; a magnet link may have 65,536, of which a client gets 8,192 at most."""
@@ -43,7 +56,8 @@ def _trimmed_or_none(value: str | None) -> str | None:
 
 def _trimmed_each(values: tuple[str, ...] | list[str]) -> tuple[str, ...]:
     # What is neither list nor tuple is left as it is, for the validation to refuse.
-    return tuple(map(_trimmed, values)) if isinstance(values, list | tuple) else values
+    # Of too many, one more than there may be is enough for it.
+    return tuple(map(_trimmed, values[: MAX_TAGS + 1])) if isinstance(values, list | tuple) else values
 
 
 def _show_origin(url: str) -> str:
@@ -71,7 +85,7 @@ class AddOptions:
 class DownloadRequest:
     """One audiobook that somebody wants.
 
-    Text is trimmed; a blank optional text counts as absent.
+    Text is trimmed; a blank optional text counts as absent. No text holds control characters or line breaks.
 
     Args:
         title: 1 to 500 characters.
@@ -79,9 +93,9 @@ class DownloadRequest:
         torrent_url: Where the ``.torrent`` is: ``http`` or ``https``, up to 8,192 characters, or a
             magnet link, up to 65,536. It may hold a passkey, so the repr shows its host alone.
         series: The name of the series, without a number; up to 200 characters.
-        category: See `AddOptions`, as for the fields below. A tag holds no comma.
-        tags: A list or tuple of texts.
-        save_path: A folder as the torrent client sees it.
+        category: See `AddOptions`, as for the fields below; up to 200 characters.
+        tags: A list or tuple of up to 100 texts of up to 200 characters, without commas.
+        save_path: A folder as the torrent client sees it; up to 4096 characters.
         paused: Add it without starting it.
 
     Raises:
@@ -98,9 +112,7 @@ class DownloadRequest:
     paused: bool = False
 
     def __attrs_post_init__(self) -> None:
-        problems = list(_problems(self))
-        if problems:
-            raise InvalidRequestError("; ".join(problems))
+        _require_none(_problems(self))
 
     @property
     def options(self) -> AddOptions:
@@ -108,21 +120,60 @@ class DownloadRequest:
         return AddOptions(category=self.category, tags=self.tags, save_path=self.save_path, paused=self.paused)
 
 
-_OPTIONAL_TEXTS: Final = {"series": MAX_SERIES_LENGTH, "category": None, "save_path": None}
+_OPTIONAL_TEXTS: Final = {
+    "series": MAX_SERIES_LENGTH,
+    "category": MAX_CATEGORY_LENGTH,
+    "save_path": MAX_SAVE_PATH_LENGTH,
+}
 _TEXTS: Final = {"title": MAX_TITLE_LENGTH, "author": MAX_AUTHOR_LENGTH, **_OPTIONAL_TEXTS}
+_FIELDS: Final = fields(DownloadRequest)
+
+# They move the cursor of a terminal, end a line, or end a header.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# JSON can smuggle in half a surrogate pair, which no file and no database takes.
+_NO_TEXT: Final = re.compile(r"[\x00\ud800-\udfff]")
 
 
-def _problems(request: DownloadRequest) -> Iterator[str]:
-    yield from _text_problems("title", request.title, MAX_TITLE_LENGTH, required=True)
-    yield from _text_problems("author", request.author, MAX_AUTHOR_LENGTH, required=True)
+def restore_request(values: Mapping[str, Any]) -> DownloadRequest:
+    """Make a request of what an earlier version has stored, with the bounds that it had then.
+
+    A record must stay readable, although texts could be longer and hold control characters once.
+
+    Args:
+        values: The fields; what is left out has its default.
+
+    Raises:
+        InvalidRequestError: No version would have taken them: they are damaged.
+    """
+    request = DownloadRequest.__new__(DownloadRequest)
+    for attribute in _FIELDS:
+        value = values.get(attribute.name, None if attribute.default is NOTHING else attribute.default)
+        # As attrs itself fills what is frozen; `__init__` would validate with the bounds of today.
+        object.__setattr__(request, attribute.name, tuple(value) if isinstance(value, list) else value)
+    _require_none(_problems(request, stored=True))
+    return request
+
+
+def _require_none(problems: Iterable[str]) -> None:
+    found = dict.fromkeys(problems)  # of a hundred bad tags, one sentence is enough
+    if found:
+        raise InvalidRequestError("; ".join(found))
+
+
+def _problems(request: DownloadRequest, *, stored: bool = False) -> Iterator[str]:
+    check = _text_problems if stored else _line_problems
+    yield from check("title", request.title, None if stored else MAX_TITLE_LENGTH, required=True)
+    yield from check("author", request.author, None if stored else MAX_AUTHOR_LENGTH, required=True)
     yield from _url_problems(request.torrent_url)
     for name, maximum in _OPTIONAL_TEXTS.items():
-        yield from _text_problems(name, getattr(request, name), maximum)
+        yield from check(name, getattr(request, name), None if stored else maximum)
     if not isinstance(request.tags, tuple):
         yield "tags must be a list of texts"
+    elif len(request.tags) > MAX_TAGS and not stored:
+        yield f"tags are more than {MAX_TAGS}"
     else:
         for tag in request.tags:
-            yield from _text_problems("each of the tags", tag, required=True)
+            yield from check("each of the tags", tag, None if stored else MAX_TAG_LENGTH, required=True)
         if any(isinstance(tag, str) and "," in tag for tag in request.tags):
             yield "a tag cannot hold a comma"
     if not isinstance(request.paused, bool):
@@ -130,20 +181,23 @@ def _problems(request: DownloadRequest) -> Iterator[str]:
 
 
 def _text_problems(name: str, value: object, maximum: int | None = None, *, required: bool = False) -> Iterator[str]:
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value):
         if required:
             yield f"{name} is required"
-    elif not isinstance(value, str):
+    elif not isinstance(value, str):  # and not compared with anything: a value of a data frame may refuse that
         yield f"{name} must be text"
     elif maximum is not None and len(value) > maximum:
         yield f"{name} is longer than {maximum} characters"
-    elif "\0" in value or not _is_encodable(value):
+    elif _NO_TEXT.search(value):
         yield f"{name} holds characters that are no valid text"
 
 
-def _is_encodable(value: str) -> bool:
-    # JSON can smuggle in half a surrogate pair, which no file and no database takes.
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+def _line_problems(name: str, value: object, maximum: int | None, *, required: bool = False) -> Iterator[str]:
+    """Check what is shown in one line."""
+    found = list(_text_problems(name, value, maximum, required=required))
+    yield from found
+    if not found and isinstance(value, str) and _CONTROL.search(value):
+        yield f"{name} holds control characters, such as a line break or a tab"
 
 
 def _url_problems(url: object) -> Iterator[str]:
@@ -181,15 +235,17 @@ def texts_of(request: GivenRequest) -> dict[str, str | None]:
 
     What did not validate may hold anything, or be anything: of that, what is a good text by itself.
     """
-    return {name: _text_of(request, name) for name in _TEXTS}
+    if isinstance(request, DownloadRequest):
+        return {name: getattr(request, name) for name in _TEXTS}
+    return {name: _text_of(request, name, maximum) for name, maximum in _TEXTS.items()}
 
 
-def _text_of(request: GivenRequest, name: str) -> str | None:
+def _text_of(request: object, name: str, maximum: int) -> str | None:
     try:
-        value = request.get(name) if isinstance(request, Mapping) else getattr(request, name, None)
+        value = request.get(name) if isinstance(request, Mapping) else None
     except Exception:  # noqa: BLE001 - it was logged when the request was read
         return None
-    return value if isinstance(value, str) and not any(_text_problems(name, value, _TEXTS[name])) else None
+    return value if isinstance(value, str) and not any(_line_problems(name, value, maximum)) else None
 
 
 class DownloadStatus(StrEnum):

@@ -43,8 +43,11 @@ class DownloadFailure:
         error: One friendly sentence, free of secrets.
         code: The reason, for programs.
         stage: Where in the pipeline it failed.
-        retryable: The same request may succeed later, unchanged.
+        retryable: The request is worth running again, unchanged: later, or, where its batch ended early, as
+            soon as the cause is mended.
         retry_after: Seconds to wait before that, if the other side said so.
+        cause: Set on what carries why its batch ended early: the code of that, such as
+            `FailureCode.CLIENT_AUTH`; `FailureCode.NOT_ATTEMPTED` where the batch was stopped.
     """
 
     index: int
@@ -54,6 +57,7 @@ class DownloadFailure:
     stage: Stage
     retryable: bool
     retry_after: float | None = None
+    cause: FailureCode | None = None
 
     @classmethod
     def from_error(cls, error: AudiobatchError, *, index: int, request: GivenRequest, stage: Stage) -> DownloadFailure:
@@ -114,12 +118,25 @@ class BatchResult(Tabular):
 
     @property
     def retryable(self) -> tuple[DownloadRequest, ...]:
-        """The requests worth running again as they are."""
+        """Every request that is worth running again as it is, also of a batch that ended early.
+
+        If `ended_by` is set, mend that first: a torrent client that refuses the login bans who goes on asking.
+        """
         return tuple(
             failure.request
             for failure in self.failed
             if failure.retryable and isinstance(failure.request, DownloadRequest)
         )
+
+    @property
+    def ended_by(self) -> DownloadFailure | None:
+        """The failure that carries why the batch ended early; None if it came to its end.
+
+        Its ``cause`` is the code for programs, and its ``error`` the sentence for people.
+        """
+        carriers = [failure for failure in self.failed if failure.cause is not None]
+        told = (failure for failure in carriers if failure.code is failure.cause)
+        return next(told, carriers[0] if carriers else None)
 
     def raise_for_failures(self) -> None:
         """Do nothing if everything succeeded.
@@ -145,7 +162,12 @@ class BatchResult(Tabular):
 
     @property
     def _caption(self) -> str:
-        return f"{len(self.successful)} of {len(self.outcomes)} downloads are in the torrent client"
+        there = f"{len(self.successful)} of {len(self.outcomes)} downloads are in the torrent client"
+        end = self.ended_by
+        if end is None:
+            return there
+        stopped = end.cause is FailureCode.NOT_ATTEMPTED
+        return f"{there}; the batch {'was stopped' if stopped else f'ended early ({end.cause})'}"
 
     @property
     def _lines(self) -> list[Line]:
@@ -186,5 +208,7 @@ def _line(outcome: Outcome) -> Line:
 def _describe(failure: DownloadFailure) -> str:
     if not failure.retryable:
         return failure.error
+    mended = failure.cause not in (None, FailureCode.NOT_ATTEMPTED)
     when = "" if failure.retry_after is None else f" in {failure.retry_after:.0f} s"
+    when += " once that is mended" if mended else ""
     return f"{failure.error} (worth another try{when})"

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from audiobatch._file_modes import warn_if_shared
 from audiobatch.errors import ConfigurationError
 
 
@@ -71,12 +72,15 @@ class MemorySessionStore:
 class FileSessionStore:
     """Keeps a session in a file that only its owner can read, replaced as a whole.
 
+    Of a file that is there and that others can read, a warning is logged; the first `save` replaces it.
+
     Args:
         path: The file; its folder must be there.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
+        warn_if_shared(self._path)
 
     def __repr__(self) -> str:
         return f"FileSessionStore({str(self._path)!r})"

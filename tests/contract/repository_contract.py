@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from attrs import evolve
 
 from audiobatch.metainfo import InfoHashes, MagnetLink, Torrent, parse_magnet, parse_torrent
-from audiobatch.models import Download, DownloadRequest, DownloadStatus
+from audiobatch.models import Download, DownloadRequest, DownloadStatus, restore_request
 from audiobatch.protocols import Repository
 from support.torrents import book
 
@@ -58,6 +58,19 @@ class RepositoryContract:
         found = repository.find([key for key in keys if key] + ["unknown"], client="client")
 
         assert dict.fromkeys(keys, new) == dict(found)
+
+    def test_a_request_of_an_earlier_version_stays_readable(self, repository: Repository) -> None:
+        """Its texts could be longer, and hold more characters, than those of a new one."""
+        texts = {name: f"{name}\n\x1b[2J " * 900 for name in ("title", "author", "series", "category", "save_path")}
+        more = {"torrent_url": "https://tracker.test/old", "tags": ["t\t" * 400] * 150}
+        new = evolve(record("one"), request=restore_request({**texts, **more}))
+        repository.reserve([new])
+        repository.save([evolve(new, status=DownloadStatus.QUEUED)])
+
+        (found,) = repository.unsettled(client="client")
+
+        assert found == evolve(new, status=DownloadStatus.QUEUED)
+        assert dict(repository.find([new.request.torrent_url], client="client")) == {new.request.torrent_url: found}
 
     def test_finding_nothing_is_no_error(self, repository: Repository) -> None:
         """No keys, and unknown keys, find nothing."""

@@ -21,7 +21,8 @@ from contract.repository_contract import record
 from support.fakes import AT_ONCE, FakeClient, FakeFetcher, codes, request
 
 Fault: TypeAlias = Callable[[SQLiteRepository, Path], AbstractContextManager[None]]
-BOOKS: Final = [request(f"book {number}", tags=(str(number) * 9000,)) for number in range(8)]  # needs pages of its own
+# Each needs pages of its own.
+BOOKS: Final = [request(f"book {number}", tags=[f"{number}-{tag:0180}" for tag in range(50)]) for number in range(8)]
 
 
 @contextmanager

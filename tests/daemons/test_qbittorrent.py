@@ -235,6 +235,8 @@ class TestTheLogin:
         assert [failure.code for failure in result.failed] == ["client_auth"] + ["not_attempted"] * 49
         assert {failure.stage for failure in result.failed} == {Stage.LOOK_UP}
         assert requests == ["/api/v2/auth/login"]
+        assert result.retryable == tuple(batch)
+        assert result.ended_by is result.failed[0]
         assert tracker.asked == []
         with QBittorrentClient(daemon.url, username=USERNAME, password=PASSWORD) as allowed:
             allowed.check()
@@ -340,5 +342,6 @@ class TestCrashes:
 
         assert [failure.code for failure in result.failed] == ["client_unavailable"] + ["not_attempted"] * 4
         assert tracker.asked == []
-        assert downloader.run(result.retryable).failed == ()
+        again = downloader.run(result.retryable)
+        assert (len(again.successful), again.failed, again.ended_by) == (5, (), None)
         assert len(daemon.torrents()) == 5

@@ -18,7 +18,7 @@ from audiobatch.clients import _exchange, _http, qbittorrent
 from support.snippets import ROOT, blocks, documents, tables
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-COMMAND = "python -m audiobatch "
+COMMAND = re.compile(r"(?:^|[ /])audiobatch (?=[a-z])(.*)")
 # Codes of what is raised before a batch begins, of branches, and of what becomes `unconfirmed` or a success.
 NEVER_OF_AN_ITEM = {"error", "configuration", "invalid_batch", "empty_batch", "batch_too_large", "not_added"}
 
@@ -31,11 +31,11 @@ def words(cell: str) -> list[str]:
 def commands() -> list[tuple[str, str]]:
     """Return each command of ours in each document, as it is typed."""
     return [
-        (document, line.partition(COMMAND)[2])
+        (document, found[1])
         for document in documents()
         for block in blocks(document, "sh")
         for line in block.replace("\\\n", " ").splitlines()
-        if COMMAND in line
+        if (found := COMMAND.search(line))
     ]
 
 
@@ -73,6 +73,11 @@ def test_the_page_of_the_command_names_everything() -> None:
         __main__.EXIT_SOME_FAILED,
         __main__.EXIT_REFUSED,
     ]
+
+
+def test_the_command_is_a_script_of_the_project() -> None:
+    """Under the name that it gives itself."""
+    assert PROJECT["project"]["scripts"] == {__main__._parser().prog: "audiobatch.__main__:main"}
 
 
 def test_extras_are_those_of_the_project() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from audiobatch._names import safe_name
 from audiobatch._same_folder import same_folder_key
 from audiobatch.folders import SavePathTemplate
-from audiobatch.models import MAX_AUTHOR_LENGTH, MAX_SERIES_LENGTH, MAX_TITLE_LENGTH, DownloadRequest
+from audiobatch.models import MAX_AUTHOR_LENGTH, MAX_SERIES_LENGTH, MAX_TITLE_LENGTH, DownloadRequest, restore_request
 
 BOOKS = 3_500  # of three names each
 
@@ -77,8 +77,9 @@ def texts(limit: int) -> st.SearchStrategy[str]:
 
 
 def asked(title: str, author: str, series: str | None) -> DownloadRequest:
-    """Ask for a book."""
-    return DownloadRequest(title=title, author=author, series=series, torrent_url="https://tracker.example/1")
+    """Ask for a book, in texts that may hold anything: so could those of a request that was stored long ago."""
+    texts = {"title": title.strip(), "author": author.strip(), "series": series.strip() or None if series else None}
+    return restore_request({**texts, "torrent_url": "https://tracker.example/1"})
 
 
 REQUESTS = st.builds(asked, texts(MAX_TITLE_LENGTH), texts(MAX_AUTHOR_LENGTH), texts(MAX_SERIES_LENGTH))

@@ -29,6 +29,18 @@ from property.promise_world import BOOKS, GIVEN, LEADS_TO, NAMES, PLANS, Crash, 
 from support.fakes import AT_ONCE
 from support.inline import Inline
 
+# What says that the request itself, or what it leads to, is no good: whatever else happens, it is worth running again.
+AT_FAULT: Final = {
+    FailureCode.INVALID_REQUEST,
+    FailureCode.NOT_A_TORRENT,
+    FailureCode.TORRENT_NOT_FOUND,
+    FailureCode.FETCH_DENIED,
+    FailureCode.BLOCKED_ADDRESS,
+    FailureCode.FETCH_ERROR,
+    FailureCode.TORRENT_REJECTED,
+    FailureCode.UNSUPPORTED,
+}
+
 steps: Final[Counter[str]] = Counter()
 """How many steps each machine has made."""
 
@@ -239,6 +251,8 @@ class Promise(RuleBasedStateMachine):
         """Check that an outcome is true."""
         request = given[outcome.index]
         assert outcome.request == request
+        if isinstance(outcome, DownloadFailure):
+            assert outcome.retryable == (outcome.code not in AT_FAULT), "whose fault is it?"
         if not isinstance(request, DownloadRequest) or request.torrent_url not in LEADS_TO:
             assert isinstance(outcome, DownloadFailure)
             assert outcome.code is not FailureCode.UNCONFIRMED

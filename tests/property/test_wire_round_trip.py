@@ -14,7 +14,7 @@ from audiobatch.models import DownloadRequest
 from audiobatch.results import BatchResult, DownloadFailure, Stage
 from audiobatch.wire import dump_request, dump_result, load_batch, load_request
 
-CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+CHARACTERS = st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])
 TEXTS = st.text(CHARACTERS, max_size=30)
 REQUIRED = TEXTS.filter(str.strip)
 OPTIONAL = st.none() | TEXTS

@@ -1,4 +1,4 @@
-"""``python -m audiobatch``: what it reads, prints and returns."""
+"""The command: what it reads, prints and returns."""
 
 from __future__ import annotations
 
@@ -64,9 +64,10 @@ def test_a_missing_file_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "'nowhere.json' cannot be read: No such file" in capsys.readouterr().err
 
 
-def test_a_client_that_cannot_be_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A URL without a scheme is refused before anything is asked of anybody."""
-    assert main(["run", written(tmp_path, {"downloads": [{}]}), "--client", "nas:8080"]) == 2
+@pytest.mark.parametrize("url", ["nas:8080", "", " "])
+def test_a_client_that_cannot_be_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], url: str) -> None:
+    """A URL without a scheme is refused before anything is asked of anybody; an empty one does not mean the engine."""
+    assert main(["run", written(tmp_path, {"downloads": [{}]}), "--client", url]) == 2
     assert "must look like http://host:port" in capsys.readouterr().err
 
 

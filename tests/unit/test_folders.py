@@ -11,7 +11,7 @@ import pytest
 from audiobatch._same_folder import same_folder_key
 from audiobatch.errors import ConfigurationError
 from audiobatch.folders import SavePathTemplate
-from audiobatch.models import DownloadRequest
+from audiobatch.models import DownloadRequest, restore_request
 
 ACCENT = "\u0301"
 BURNING = "\N{BLACK HEART SUIT}\N{ZERO WIDTH JOINER}\N{FIRE}"
@@ -21,10 +21,10 @@ FAMILY = "\N{ZERO WIDTH JOINER}".join("\N{MAN}\N{WOMAN}\N{GIRL}\N{BOY}")
 def book(
     title: str = "Dawn", author: str = "A. Mariner", series: str | None = None, category: str | None = None
 ) -> DownloadRequest:
-    """Ask for a book."""
-    return DownloadRequest(
-        title=title, author=author, series=series, category=category, torrent_url="https://tracker.example/1"
-    )
+    """Ask for a book, in texts that may hold anything: so could those of a request that was stored long ago."""
+    texts = {"title": title, "author": author, "series": series, "category": category}
+    given = {name: text.strip() if text else None for name, text in texts.items()}
+    return restore_request({**given, "torrent_url": "https://tracker.example/1"})
 
 
 def name_of(title: str, max_name_bytes: int = 143) -> str:

@@ -19,9 +19,11 @@ from tqdm import tqdm
 from audiobatch import BatchDownloader, FailureCode
 from audiobatch.errors import FetchUnavailable, RateLimited
 from audiobatch.events import BatchEvent, BatchFinished, BatchStarted, Fetched, Settled, Submitted, Waiting, fan_out
+from audiobatch.models import GivenRequest, restore_request
 from audiobatch.progress import ProgressBar
 from audiobatch.repositories.memory import MemoryRepository
 from audiobatch.results import DownloadFailure, Stage
+from audiobatch.wire import dump_request
 from support.fakes import AT_ONCE, FakeClient, FakeFetcher, request
 
 
@@ -233,9 +235,14 @@ def test_nothing_that_came_from_elsewhere_is_drawn(terminal: Terminal) -> None:
     fetcher = FakeFetcher()
     fetcher.errors["missing"] = [RateLimited("\x1b[2Jevil", retry_after=0)]
     hostile = "\x1b]0;owned\x07\x1b[2J\N{RIGHT-TO-LEFT OVERRIDE}evil"
-    downloader_with(ProgressBar(file=terminal), fetcher).run(
-        [request("one", title=hostile), {"title": hostile}, request("missing", series=hostile)]
-    )
+    good = dump_request(request("one"))
+    stored = [restore_request({**good, "title": hostile}), restore_request({**good, "series": hostile})]
+    batch: list[GivenRequest] = [
+        *stored,
+        {"title": hostile},
+        request("missing", title="evil \N{RIGHT-TO-LEFT OVERRIDE}"),
+    ]
+    downloader_with(ProgressBar(file=terminal), fetcher).run(batch)
 
     assert "evil" not in terminal.getvalue()
     assert "s3cret" not in terminal.getvalue()

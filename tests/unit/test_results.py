@@ -21,7 +21,7 @@ from audiobatch import (
     Stage,
 )
 from audiobatch._item import Item
-from audiobatch.models import Download, DownloadRequest, DownloadStatus
+from audiobatch.models import Download, DownloadStatus, restore_request
 from support.fakes import request, torrent
 
 HOSTILE: Final = '<script>alert("1")</script>\n\x1b[2J&amp;\u202e'
@@ -207,11 +207,12 @@ class TestText:
             "  4  ✗ would fail  (no title): title is required",
         ]
 
-    @given(st.text(max_size=60))
+    @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
     def test_a_title_cannot_break_out_of_its_line(self, title: str) -> None:
         """Nor move the cursor, whatever it holds."""
-        given_title = DownloadRequest(title=f"T{title}".replace("\0", ""), author="A", torrent_url="http://t.test/")
-        shown = str(BatchResult([failed(0, given_title)]))
+        # A record of an earlier version can hold what a request of today cannot.
+        stored = {"title": f"T{title}".replace("\0", ""), "author": "A", "torrent_url": "http://t.test/"}
+        shown = str(BatchResult([failed(0, restore_request(stored))]))
 
         _, line = shown.split("\n")
         assert line.isprintable()
@@ -254,11 +255,12 @@ class TestHtml:
             "background:transparent",
         }
 
-    @given(st.text(max_size=40))
+    @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
     def test_everything_is_escaped(self, text: str) -> None:
         """Whatever stands in a title, an author, a series or an error shows as that very text."""
         title = f"T{text}<script>&\"'".replace("\0", "")
-        asked = DownloadRequest(title=title, author=title, series=title, torrent_url="http://t.test/")
+        texts = dict.fromkeys(("title", "author", "series"), title)
+        asked = restore_request({**texts, "torrent_url": "http://t.test/"})
         page = BatchResult([failed(0, asked, error=title, retryable=False)])._repr_html_()
 
         assert "<script" not in page

@@ -7,11 +7,11 @@ from pathlib import Path
 
 os.umask(0o077)  # batches and results hold passkeys: whatever this process makes, its user alone can read
 
-_folder = Path(os.environ.get("CELERY_FOLDER", "celery-data")).absolute()
+_folder = Path(os.environ.get("CELERY_FOLDER") or "celery-data").absolute()
 
-broker_url = os.environ.get("CELERY_BROKER_URL", "filesystem://")
+broker_url = os.environ.get("CELERY_BROKER_URL") or "filesystem://"
 # Results hold the requests as they came, passkeys and all: whoever reads them must be allowed to.
-result_backend = os.environ.get("CELERY_RESULT_BACKEND", f"file://{_folder / 'results'}")
+result_backend = os.environ.get("CELERY_RESULT_BACKEND") or f"file://{_folder / 'results'}"
 broker_connection_retry_on_startup = True
 worker_prefetch_multiplier = 1  # a batch waits where the next process is free, and not behind another batch
 

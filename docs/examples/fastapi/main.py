@@ -52,7 +52,7 @@ os.umask(0o077)  # records and reports hold passkeys: whatever this process make
 @contextmanager
 def open_downloader() -> Iterator[BatchDownloader]:
     """Give a downloader as the environment describes it, and close it in the end."""
-    given = os.environ
+    given = {name: value for name, value in os.environ.items() if value.strip()}  # an empty one is not set
     with (
         QBittorrentClient(
             given["QBITTORRENT_URL"],
@@ -202,7 +202,7 @@ app = FastAPI(title="audiobatch", lifespan=lifespan)
 # A web page whose host name is made to lead to this server must not be able to speak for its own origin.
 app.add_middleware(
     TrustedHostMiddleware,
-    allowed_hosts=os.environ.get("AUDIOBATCH_HOSTS", "localhost 127.0.0.1").split(),
+    allowed_hosts=(os.environ.get("AUDIOBATCH_HOSTS") or "localhost 127.0.0.1").split(),
     www_redirect=False,
 )
 

@@ -51,7 +51,7 @@ os.umask(0o077)  # records hold passkeys: whatever this process makes, its user 
 @contextmanager
 def open_downloader() -> Iterator[BatchDownloader]:
     """Give a downloader as the environment describes it, and close it in the end."""
-    given = os.environ
+    given = {name: value for name, value in os.environ.items() if value.strip()}  # an empty one is not set
     with (
         QBittorrentClient(
             given["QBITTORRENT_URL"],
@@ -175,7 +175,7 @@ def create_app() -> Flask:
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     # A web page whose host name is made to lead to this server must not be able to speak for its own origin.
-    app.config["TRUSTED_HOSTS"] = os.environ.get("AUDIOBATCH_HOSTS", "localhost 127.0.0.1").split()
+    app.config["TRUSTED_HOSTS"] = (os.environ.get("AUDIOBATCH_HOSTS") or "localhost 127.0.0.1").split()
     app.extensions["audiobatch"] = batches = Batches()
 
     @app.post("/api/downloads/batch")

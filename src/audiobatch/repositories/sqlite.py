@@ -17,6 +17,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from audiobatch import wire
 from audiobatch._closing import Closing
+from audiobatch._file_modes import warn_if_shared
 from audiobatch.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -69,7 +70,8 @@ class SQLiteRepository(Closing):
     A process that forks may go on using the object in the child.
 
     Args:
-        path: The file; it is made, readable by its owner alone, if it is not there.
+        path: The file; it is made, readable by its owner alone, if it is not there. Of one that
+            is there and that others can read, a warning is logged.
         timeout: Seconds to wait while another process holds the file's write lock.
 
     Raises:
@@ -87,6 +89,7 @@ class SQLiteRepository(Closing):
         self._lock = threading.Lock()
         self._process = os.getpid()
         self._connection = self._open()
+        warn_if_shared(*(f"{self._path}{suffix}" for suffix in ("", "-wal", "-shm")))
 
     def __repr__(self) -> str:
         return f"SQLiteRepository({self._path!r})"
@@ -328,7 +331,7 @@ def _load(row: Sequence[Any]) -> Download:
     try:
         return Download(
             id=identifier,
-            request=wire.load_request(json.loads(request)),
+            request=wire.load_stored_request(json.loads(request)),
             info_hashes=InfoHashes(v1=v1, v2=v2),
             client=client,
             status=DownloadStatus(status),

@@ -7,7 +7,7 @@ from django.core.management.utils import get_random_secret_key
 os.umask(0o077)  # records and reports hold passkeys: whatever this process makes, its user alone can read
 
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or get_random_secret_key()  # nothing here is signed for later
-ALLOWED_HOSTS = os.environ.get("AUDIOBATCH_HOSTS", "localhost 127.0.0.1").split()
+ALLOWED_HOSTS = (os.environ.get("AUDIOBATCH_HOSTS") or "localhost 127.0.0.1").split()
 ROOT_URLCONF = "bookshelf.urls"
 WSGI_APPLICATION = "bookshelf.wsgi.application"
 INSTALLED_APPS = ["downloads"]
@@ -19,7 +19,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": os.environ.get("AUDIOBATCH_DB", "downloads.db"),
+        "NAME": os.environ.get("AUDIOBATCH_DB") or "downloads.db",
         "OPTIONS": {
             # Readers and the writer do not wait for each other, and a commit is on disk when it returns.
             "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL",

@@ -41,7 +41,7 @@ class Busy(Exception):
 @contextmanager
 def open_downloader() -> Iterator[BatchDownloader]:
     """Give a downloader as the environment describes it, and close it in the end."""
-    given = os.environ
+    given = {name: value for name, value in os.environ.items() if value.strip()}  # an empty one is not set
     with (
         QBittorrentClient(
             given["QBITTORRENT_URL"],

@@ -13,7 +13,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from audiobatch import Download, DownloadStatus, InvalidRequestError
 from audiobatch.errors import NotATorrent, RepositoryError, RepositoryUnavailable
 from audiobatch.metainfo import InfoHashes, MagnetLink, Torrent, parse_magnet, parse_torrent
-from audiobatch.wire import dump_request, load_request
+from audiobatch.wire import dump_request, load_stored_request
 from downloads.models import Record
 
 _PAGE = 50
@@ -172,7 +172,7 @@ def _load(row: Record) -> Download:
     try:
         return Download(
             id=str(row.id),
-            request=load_request(row.request),
+            request=load_stored_request(row.request),
             info_hashes=InfoHashes(v1=row.v1, v2=row.v2),
             client=row.client,
             status=DownloadStatus(row.status),
