@@ -25,7 +25,7 @@ REQUEST_DATA = {
     "category": None,
     "tags": ["one", "two"],
     "save_path": None,
-    "paused": False,
+    "paused": None,
 }
 
 
