@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from threading import Event
@@ -13,13 +13,13 @@ from attrs import evolve, frozen
 
 from audiobatch._course import Course
 from audiobatch._item import STOPPED, BatchEnded, Item, Twins, not_attempted
-from audiobatch._known import find_known
+from audiobatch._known import find_known, is_worth_handing_over, with_record
 from audiobatch._lessons import Lessons
 from audiobatch._lookahead import look_ahead
 from audiobatch._patience import Patience, waiting_with
 from audiobatch._retry import RetryPolicy
 from audiobatch._serial import SerialClient
-from audiobatch._settle import closed
+from audiobatch._settle import closed, learned
 from audiobatch._submission import submit_group
 from audiobatch._telling import Teller
 from audiobatch.errors import AudiobatchError, FailureCode
@@ -43,25 +43,38 @@ class Pipeline:
     max_concurrent_fetches: int
     fetch_retry: RetryPolicy
 
-    def run(self, items: Sequence[Item], stop: Event, teller: Teller) -> Iterator[Outcome]:
+    def run(self, items: Sequence[Item], stop: Event, teller: Teller) -> Generator[Outcome, None, None]:
         """Look up, fetch and submit; yield one outcome for each item, as soon as it is settled."""
         twins = Twins(items, lambda one, other: one.request.torrent_url == other.request.torrent_url)
-        first_ones = self._look_up_and_fetch(twins.first, Course(stop, teller))
-        yield from _answer_all(items, (outcome for first in first_ones for outcome in twins.outcomes(first)))
+        with closing(self._look_up_and_fetch(twins.first, Course(stop, teller))) as first_ones:
+            yield from _answer_all(items, (outcome for first in first_ones for outcome in twins.outcomes(first)))
 
     def submit(self, items: Sequence[Item], stop: Event) -> Iterator[Outcome]:
         """Submit items whose torrents are at hand, each on a record of its own; yield one outcome for each."""
         yield from _answer_all(items, self._submit_group(items, Course(stop)))
 
-    def _look_up_and_fetch(self, items: Sequence[Item], course: Course) -> Iterator[Outcome]:
+    def _look_up_and_fetch(self, items: Sequence[Item], course: Course) -> Generator[Outcome, None, None]:
         if not items:
             return
         present, remaining = self._look_up(items, course.stop)
         yield from present
+        there = {item.index: item.there for item in remaining if item.there is not None}
+        with closing(self._fetch_and_submit(remaining, course)) as outcomes:
+            try:
+                for outcome in outcomes:
+                    there.pop(outcome.index, None)
+                    yield outcome
+            except BatchEnded:
+                for item in remaining:
+                    if item.index in there:
+                        yield item.succeeded(there[item.index], already_present=True)
+                raise
+
+    def _fetch_and_submit(self, items: Sequence[Item], course: Course) -> Generator[Outcome, None, None]:
         obtain = partial(self._obtain, course=course)
         with (
             self._keeping_what_was_fetched(course.lessons),
-            closing(look_ahead(obtain, remaining, workers=self.max_concurrent_fetches, furthest=_FURTHEST)) as groups,
+            closing(look_ahead(obtain, items, workers=self.max_concurrent_fetches, furthest=_FURTHEST)) as groups,
             _setting_at_the_end(course.ended),
         ):
             for group in groups:
@@ -70,7 +83,7 @@ class Pipeline:
                 at_hand: list[Item] = []
                 for item, got in group:
                     if isinstance(got, AudiobatchError):
-                        yield item.failed(got, Stage.FETCH)
+                        yield item.not_fetched(got)
                     else:
                         at_hand.append(evolve(item, torrent=got))
                 yield from self._submit_different(at_hand, course)
@@ -121,22 +134,35 @@ class Pipeline:
             raise BatchEnded(STOPPED, Stage.LOOK_UP)
         try:
             known = find_known(items, client=self.client, repository=self.repository, stop=stop)
-            records = known.records
-            there = {url: record for url, record in records.items() if record.info_hashes in known.present}
-            return self._report_present(items, there), [
-                _with_torrent_on_record(item, records) for item in items if item.request.torrent_url not in there
-            ]
         except AudiobatchError as error:
             raise BatchEnded(error, Stage.LOOK_UP) from None
+        there: dict[str, Download] = {}
+        remaining: list[Item] = []
+        for item in items:
+            url = item.request.torrent_url
+            record = known.records.get(url)
+            if record is None:
+                remaining.append(item)
+                continue
+            found, status = with_record(item, record), known.status_of(record)
+            if status is None:
+                remaining.append(found)
+            elif is_worth_handing_over(found, status):
+                remaining.append(evolve(found, there=learned(record, status.info_hashes)))
+            else:
+                there[url] = learned(record, status.info_hashes)
+        return self._report_present(items, known.records, there), remaining
 
-    def _report_present(self, items: Sequence[Item], records: Mapping[str, Download]) -> list[Outcome]:
-        after = {url: closed(record, None) for url, record in records.items()}
+    def _report_present(
+        self, items: Sequence[Item], records: Mapping[str, Download], there: Mapping[str, Download]
+    ) -> list[Outcome]:
+        after = {url: closed(record, None) for url, record in there.items()}
         if changed := [record for url, record in after.items() if record != records[url]]:
             try:
                 self.repository.save(changed)
             except AudiobatchError as error:
                 _log.warning("that %d downloads were seen again is not on record: %s", len(changed), error)
-                after = dict(records)
+                after = dict(there)
         return [
             item.succeeded(after[item.request.torrent_url], already_present=True)
             for item in items
@@ -193,8 +219,3 @@ def _answer_all(items: Sequence[Item], outcomes: Iterable[Outcome]) -> Iterator[
         for item in unanswered.values():
             yield item.failed(error, end.stage)
             error = not_attempted(end.error)
-
-
-def _with_torrent_on_record(item: Item, records: Mapping[str, Download]) -> Item:
-    record = records.get(item.request.torrent_url)
-    return evolve(item, torrent=record.torrent) if item.torrent is None and record is not None else item

@@ -16,6 +16,7 @@ from audiobatch.errors import (
     Unconfirmed,
     Unsupported,
 )
+from audiobatch.metainfo import InfoHashes
 from audiobatch.models import Download, DownloadStatus
 
 _NOT_DONE = (Unsupported, ClientAuthError)
@@ -52,6 +53,11 @@ def was_done(answer: AudiobatchError | None) -> bool:
 def is_unclear(answer: AudiobatchError | None) -> bool:
     """Tell whether an answer to an add leaves open if the client has received it."""
     return answer is not None and not isinstance(answer, (*_NOT_DONE, TorrentRejected, NotAdded))
+
+
+def learned(record: Download, info_hashes: InfoHashes | None) -> Download:
+    """Return the record with an info-hash that was not known when it was made."""
+    return evolve(record, info_hashes=record.info_hashes.joined(info_hashes))
 
 
 def closed(record: Download, error: AudiobatchError | None, *, before: Download | None = None) -> Download:

@@ -44,9 +44,14 @@ def watch(
         stop: Ends it at once.
         every: Seconds between two looks.
     """
+    known = [download.info_hashes for download in downloads]
     while True:
-        statuses = client.status([download.info_hashes for download in downloads])
-        watched = Watched(tuple((download, statuses.get(download.info_hashes)) for download in downloads))
+        statuses = client.status(known)
+        watched = Watched(
+            tuple((download, statuses.get(hashes)) for download, hashes in zip(downloads, known, strict=True))
+        )
         yield watched
+        # As soon as it has the metadata of a hybrid torrent, a client may know it by another info-hash.
+        known = [hashes.joined(statuses[hashes].info_hashes) if hashes in statuses else hashes for hashes in known]
         if len(watched.complete) + len(watched.broken) == len(downloads) or stop.wait(every):
             return

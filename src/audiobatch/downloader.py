@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from itertools import chain, islice
 from threading import Event
 from typing import Final
@@ -209,7 +210,7 @@ class BatchDownloader:
         self._client.check(stop)
         records = enumerate(self._repository.unsettled(client=self._client.name))
         outcomes: list[Outcome] = []
-        while page := [Item(index, record.request, record.torrent) for index, record in islice(records, _PAGE)]:
+        while page := [_recovering(index, record) for index, record in islice(records, _PAGE)]:
             outcomes.extend(self._pipeline.submit(page, stop))
         _log.info("recovery looked at %d downloads", len(outcomes))
         return BatchResult(outcomes)
@@ -218,6 +219,11 @@ class BatchDownloader:
         teller = Teller(self._announce)
         with teller.batch(len(given)):
             admission = admit(given, self._save_path)
-            for outcome in chain(admission.failures, self._pipeline.run(admission.items, stop, teller)):
-                teller.settled(outcome)
-                yield outcome
+            with closing(self._pipeline.run(admission.items, stop, teller)) as outcomes:
+                for outcome in chain(admission.failures, outcomes):
+                    teller.settled(outcome)
+                    yield outcome
+
+
+def _recovering(index: int, record: Download) -> Item:
+    return Item(index, record.request, record.torrent, known=record.info_hashes, record=record)

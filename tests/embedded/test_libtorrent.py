@@ -130,7 +130,35 @@ def test_it_is_found_by_each_of_its_info_hashes(engine: LibtorrentClient, kind: 
     found = engine.status([torrent.info_hashes, *links, unknown])
 
     assert set(found) == {torrent.info_hashes, *links}
-    assert found[torrent.info_hashes].state is TorrentState.PAUSED
+    assert {status.info_hashes for status in found.values()} == {torrent.info_hashes}
+    wait_until(
+        lambda: engine.status([torrent.info_hashes])[torrent.info_hashes].state is TorrentState.PAUSED,
+        "it is checked, and still paused",
+    )
+
+
+@pytest.mark.parametrize("half", ["v1", "v2"])
+def test_a_magnet_link_takes_the_metadata_of_a_file(engine: LibtorrentClient, half: str) -> None:
+    """And from then on it is found by both info-hashes; what is no file of it is refused."""
+    torrent = parse_torrent(book("book", kind="hybrid"))
+    topic = {"v1": f"btih:{torrent.info_hashes.v1}", "v2": f"btmh:1220{torrent.info_hashes.v2}"}[half]
+    link = parse_magnet(f"magnet:?xt=urn:{topic}")
+    engine.add(link, AddOptions())
+    (before,) = engine.status([link.info_hashes]).values()
+
+    engine.add(link, AddOptions())
+    with pytest.raises(TorrentRejected):
+        engine.add(evolve(torrent, content=b"de"), AddOptions())
+    engine.add(torrent, AddOptions())
+
+    assert (before.info_hashes, before.has_metadata) == (link.info_hashes, False)
+    wait_until(
+        lambda: (
+            [(each.info_hashes, each.has_metadata) for each in engine.status([link.info_hashes]).values()]
+            == [(torrent.info_hashes, True)]
+        ),
+        "it has its metadata",
+    )
 
 
 def test_a_magnet_link_waits_for_its_metadata(engine: LibtorrentClient) -> None:
