@@ -19,7 +19,7 @@ from audiobatch._lookahead import look_ahead
 from audiobatch._patience import Patience, waiting_with
 from audiobatch._retry import RetryPolicy
 from audiobatch._serial import SerialClient
-from audiobatch._settle import closed, learned
+from audiobatch._settle import closed, learned, led_to_link
 from audiobatch._submission import submit_group
 from audiobatch._telling import Teller
 from audiobatch.errors import AudiobatchError, FailureCode
@@ -150,19 +150,20 @@ class Pipeline:
             elif is_worth_handing_over(found, status):
                 remaining.append(evolve(found, there=learned(record, status.info_hashes)))
             else:
-                there[url] = learned(record, status.info_hashes)
+                seen = learned(record, status.info_hashes)
+                waits = status.has_metadata is False and led_to_link(record.request, record.torrent)
+                there[url] = seen if waits else closed(seen, None)
         return self._report_present(items, known.records, there), remaining
 
     def _report_present(
-        self, items: Sequence[Item], records: Mapping[str, Download], there: Mapping[str, Download]
+        self, items: Sequence[Item], records: Mapping[str, Download], after: Mapping[str, Download]
     ) -> list[Outcome]:
-        after = {url: closed(record, None) for url, record in there.items()}
         if changed := [record for url, record in after.items() if record != records[url]]:
             try:
                 self.repository.save(changed)
             except AudiobatchError as error:
                 _log.warning("that %d downloads were seen again is not on record: %s", len(changed), error)
-                after = dict(there)
+                after = {url: learned(records[url], record.info_hashes) for url, record in after.items()}
         return [
             item.succeeded(after[item.request.torrent_url], already_present=True)
             for item in items

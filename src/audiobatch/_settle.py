@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from audiobatch._urls import is_magnet
 from audiobatch.errors import (
     AudiobatchError,
     ClientAuthError,
@@ -16,8 +17,8 @@ from audiobatch.errors import (
     Unconfirmed,
     Unsupported,
 )
-from audiobatch.metainfo import InfoHashes
-from audiobatch.models import Download, DownloadStatus
+from audiobatch.metainfo import InfoHashes, MagnetLink, Torrent
+from audiobatch.models import Download, DownloadRequest, DownloadStatus
 
 _NOT_DONE = (Unsupported, ClientAuthError)
 
@@ -58,6 +59,14 @@ def is_unclear(answer: AudiobatchError | None) -> bool:
 def learned(record: Download, info_hashes: InfoHashes | None) -> Download:
     """Return the record with an info-hash that was not known when it was made."""
     return evolve(record, info_hashes=record.info_hashes.joined(info_hashes))
+
+
+def led_to_link(request: DownloadRequest, torrent: Torrent | None) -> bool:
+    """Tell whether the URL of a request has led to a magnet link.
+
+    While the client has no metadata for it, the record keeps the link: it says that another fetch brings no file.
+    """
+    return isinstance(torrent, MagnetLink) and not is_magnet(request.torrent_url)
 
 
 def closed(record: Download, error: AudiobatchError | None, *, before: Download | None = None) -> Download:

@@ -14,7 +14,7 @@ from audiobatch._item import STOPPED, BatchEnded, Item, not_attempted
 from audiobatch._known import is_worth_handing_over, with_torrent_of
 from audiobatch._lessons import Lessons
 from audiobatch._serial import SerialClient
-from audiobatch._settle import closed, is_unclear, learned, verdict, was_done
+from audiobatch._settle import closed, is_unclear, learned, led_to_link, verdict, was_done
 from audiobatch.errors import (
     AudiobatchError,
     ClientAuthError,
@@ -48,7 +48,7 @@ class _Entry:
         in_company: The last time, it was to go together with others.
         answer: What the last add raised; None if the client accepted it.
         seen: Whether it was seen in the client after that; None if no lookup could tell.
-        lacks_metadata: It was seen without the metadata that it was given.
+        lacks_metadata: It was last seen without its metadata.
     """
 
     item: Item
@@ -87,7 +87,7 @@ class _Entry:
     @property
     def in_vain(self) -> bool:
         """The client has twice been given the metadata, and does not take it."""
-        if self.before is None or self.before.status is not DownloadStatus.QUEUED:
+        if not self.seen or self.before is None or self.before.status is not DownloadStatus.QUEUED:
             return False
         return self.lacks_metadata and self.before.torrent == self.item.torrent
 
@@ -169,6 +169,7 @@ def _reserve(
             continue
         is_mine = item.index in new and held.id == new[item.index].id
         entry = _Entry(item, held, None if is_mine else held, present=status is not None)
+        entry.lacks_metadata = status is not None and status.has_metadata is False
         if status is not None and is_worth_handing_over(best := with_torrent_of(held, item), status):
             entry.item, entry.gives_metadata = best, True
         if not entry.present or entry.gives_metadata:
@@ -294,6 +295,9 @@ def _closed_as_reported(entry: _Entry, lessons: Lessons) -> Download:
     if entry.gives_metadata and entry.error is None:
         # A later look has to see that the client has kept the metadata; but twice in vain is enough.
         torrent = None if entry.in_vain else entry.record.torrent
+        return evolve(entry.record, status=DownloadStatus.QUEUED, torrent=torrent)
+    request, torrent = entry.item.request, entry.item.torrent
+    if entry.present and entry.lacks_metadata and led_to_link(request, torrent) and request == entry.record.request:
         return evolve(entry.record, status=DownloadStatus.QUEUED, torrent=torrent)
     if entry.present and (entry.record.id in lessons.confirmed or entry.record.info_hashes != entry.item.info_hashes):
         # No later look: this very batch has brought it there, or what was seen is not all that the record is about.

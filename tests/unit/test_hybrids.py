@@ -430,8 +430,15 @@ class TestStuckByUrl:
 
         downloader = BatchDownloader(client=client, fetcher=Links(), repository=repository, confirm_retry=AT_ONCE)
 
-        assert codes(downloader.run([request("link")])) == codes(downloader.run([request("link")])) == ["ok"]
+        for _ in range(3):
+            assert codes(downloader.run([request("link")])) == ["ok"]
+            assert downloader.recover().failed == ()
+
         assert fetched == ["link"]
+        (record,) = repository.unsettled(client="fake")
+        client.complete.update(client.torrents)
+        downloader.recover()
+        assert (record.status, list(repository.unsettled(client="fake"))) == (DownloadStatus.QUEUED, [])
 
     def test_records_that_cannot_be_written_do_not_deny_it(
         self, downloader: BatchDownloader, repository: MemoryRepository, monkeypatch: pytest.MonkeyPatch
