@@ -23,7 +23,7 @@ from audiobatch.errors import (
     Unconfirmed,
     Unsupported,
 )
-from audiobatch.metainfo import TorrentFile
+from audiobatch.metainfo import InfoHashes, TorrentFile
 from audiobatch.models import Download, DownloadStatus, TorrentStatus
 from audiobatch.protocols import Repository
 from audiobatch.results import Outcome, Stage
@@ -48,6 +48,7 @@ class _Entry:
         in_company: The last time, it was to go together with others.
         answer: What the last add raised; None if the client accepted it.
         seen: Whether it was seen in the client after that; None if no lookup could tell.
+        shown: The info-hashes that the client has named for it before anything was sent.
         lacks_metadata: It was last seen without its metadata.
     """
 
@@ -61,6 +62,7 @@ class _Entry:
     in_company: bool = False
     answer: AudiobatchError | None = None
     seen: bool | None = None
+    shown: InfoHashes | None = None
     lacks_metadata: bool = False
 
     @property
@@ -83,6 +85,14 @@ class _Entry:
         """It came into the client before this batch brought it there, as far as can be told."""
         refused = isinstance(self.answer, NotAdded | TorrentRejected) and not self.in_company
         return self.present or (self.sends == 1 and refused)
+
+    @property
+    def is_all_seen(self) -> bool:
+        """What the client has is all that the record is about, and not just the other half of a hybrid."""
+        recorded, shown = self.record.info_hashes, self.shown
+        if recorded == self.item.info_hashes:
+            return True
+        return shown is not None and shown.matches(recorded) and shown.joined(recorded) == shown
 
     @property
     def in_vain(self) -> bool:
@@ -169,7 +179,8 @@ def _reserve(
             continue
         is_mine = item.index in new and held.id == new[item.index].id
         entry = _Entry(item, held, None if is_mine else held, present=status is not None)
-        entry.lacks_metadata = status is not None and status.has_metadata is False
+        if status is not None:
+            entry.shown, entry.lacks_metadata = status.info_hashes, status.has_metadata is False
         if status is not None and is_worth_handing_over(best := with_torrent_of(held, item), status):
             entry.item, entry.gives_metadata = best, True
         if not entry.present or entry.gives_metadata:
@@ -299,7 +310,7 @@ def _closed_as_reported(entry: _Entry, lessons: Lessons) -> Download:
     request, torrent = entry.item.request, entry.item.torrent
     if entry.present and entry.lacks_metadata and led_to_link(request, torrent) and request == entry.record.request:
         return evolve(entry.record, status=DownloadStatus.QUEUED, torrent=torrent)
-    if entry.present and (entry.record.id in lessons.confirmed or entry.record.info_hashes != entry.item.info_hashes):
+    if entry.present and (entry.record.id in lessons.confirmed or not entry.is_all_seen):
         # No later look: this very batch has brought it there, or what was seen is not all that the record is about.
         return evolve(entry.record, status=DownloadStatus.QUEUED)
     return closed(entry.record, entry.error, before=entry.before)

@@ -168,6 +168,49 @@ class TestWhenTheMetadataArrives:
         )
         assert list(repository.unsettled(client=result.successful[0].client)) == []
 
+    def test_two_links_that_turn_out_to_be_one(
+        self,
+        downloader: BatchDownloader,
+        client: QBittorrentClient,
+        daemon: Daemon,
+        repository: SQLiteRepository,
+        asked: list[str],
+        seed: Seed,
+    ) -> None:
+        """Each keeps its record; both are settled, and tell both info-hashes."""
+        batch = [wanted(link_of("dune", half, seed.peer)) for half in ("v1", "v2")]
+        assert codes(downloader.run(batch)) == ["ok", "ok"]
+        wait_until(lambda: is_whole(daemon), "they are one", seconds=30)
+        added = asked.count("torrents/add")
+
+        results = [downloader.recover(), downloader.run(batch), downloader.run(batch[::-1])]
+
+        assert [done.info_hashes for result in results for done in result.successful] == [WHOLE] * 6
+        assert len(repository.find([str(WHOLE.v1), str(WHOLE.v2)], client=client.name)) == 2
+        assert list(repository.unsettled(client=client.name)) == []
+        assert asked.count("torrents/add") == added
+
+    def test_a_daemon_that_forgets_it_gets_it_again(
+        self,
+        downloader: BatchDownloader,
+        daemon: Daemon,
+        repository: SQLiteRepository,
+        client: QBittorrentClient,
+        seed: Seed,
+    ) -> None:
+        """From the link on record, which still names one info-hash alone."""
+        batch = [wanted(link_of("dune", "v1", seed.peer))]
+        downloader.run(batch)
+        wait_until(lambda: is_whole(daemon), "the metadata is there", seconds=30)
+        daemon.remove_all()
+
+        (done,) = downloader.recover().successful
+        wait_until(lambda: is_whole(daemon), "it is there again", seconds=30)
+
+        assert not done.already_present
+        assert [each.info_hashes for each in downloader.recover().successful] == [WHOLE]
+        assert list(repository.unsettled(client=client.name)) == []
+
 
 class TestStuckLinks:
     """A magnet link without peers, and the file that has its metadata."""
@@ -216,15 +259,15 @@ class TestStuckLinks:
     ) -> None:
         """It goes in the same request, and the new ones are told from it."""
         monkeypatch.setattr("audiobatch._lookahead.ThreadPoolExecutor", lambda *_, **__: Inline(ahead=True))
-        link = parse_magnet(link_of("stuck", "v1", kind="v1"))
-        client.add(link, AddOptions())
-        wait_until(lambda: bool(client.status([link.info_hashes])), "the link is there")
+        links = [parse_magnet(link_of(name, "v1", kind="hybrid")) for name in ("stuck", "stick")]
+        client.add_all(links, AddOptions())
+        wait_until(lambda: len(client.status([link.info_hashes for link in links])) == 2, "the links are there")
         asked.clear()
 
-        result = downloader.run([wanted(f"{tracker.url}/v1/{name}") for name in ("a", "stuck", "b")])
+        result = downloader.run([wanted(f"{tracker.url}/hybrid/{name}") for name in ("a", "stuck", "b", "stick")])
 
-        assert [done.already_present for done in result.successful] == [False, True, False]
-        assert {row["size"] for row in daemon.torrents()} == {1, 5}
+        assert [done.already_present for done in result.successful] == [False, True, False, True]
+        assert sorted(str(row["size"]) for row in daemon.torrents()) == ["1", "1", "5", "5"]
         assert asked.count("torrents/add") == 1
 
 

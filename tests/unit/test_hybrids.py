@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection, Mapping, Sequence
 from itertools import permutations
 from typing import Final
 
@@ -21,7 +22,7 @@ from audiobatch.errors import (
     Unsupported,
 )
 from audiobatch.metainfo import InfoHashes, MagnetLink, Torrent, TorrentFile, parse_magnet, parse_torrent
-from audiobatch.models import AddOptions
+from audiobatch.models import AddOptions, TorrentStatus
 from audiobatch.repositories.memory import MemoryRepository
 from support.fakes import AT_ONCE, FakeFetcher, SwarmClient, codes, request, torrent
 from support.inline import Inline
@@ -111,6 +112,19 @@ class TestKnownByOneInfoHash:
         assert adds(client) == 1
 
     @pytest.mark.parametrize("which", LINKS)
+    def test_what_a_recovery_has_put_back_is_closed_by_the_next(
+        self, downloader: BatchDownloader, client: SwarmClient, repository: MemoryRepository, which: str
+    ) -> None:
+        """Although the client names more for it than the record knows."""
+        downloader.run([by_link(which)])
+        client.torrents.clear()
+        assert codes(downloader.recover()) == ["ok"]
+        client.arrives(WHOLE)
+
+        assert codes(downloader.recover()) == ["ok"]
+        assert list(repository.unsettled(client="fake")) == []
+
+    @pytest.mark.parametrize("which", LINKS)
     def test_a_file_teaches_it_as_well(
         self, downloader: BatchDownloader, repository: MemoryRepository, which: str
     ) -> None:
@@ -141,7 +155,7 @@ class TestKnownByOneInfoHash:
         asked: list[InfoHashes] = []
         look = client.status
 
-        def note_and_look(info_hashes):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        def note_and_look(info_hashes: Collection[InfoHashes], /) -> Mapping[InfoHashes, TorrentStatus]:
             asked.extend(info_hashes)
             return look(info_hashes)
 
@@ -152,6 +166,93 @@ class TestKnownByOneInfoHash:
 
         assert [moment.broken for moment in moments] == [[], []]
         assert asked == [InfoHashes(v1=WHOLE.v1), WHOLE]
+
+    def test_what_cannot_be_written_down_is_told_all_the_same(
+        self,
+        downloader: BatchDownloader,
+        client: SwarmClient,
+        repository: MemoryRepository,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The report knows both, the record will learn it at the next look."""
+        downloader.run([by_link("v1")])
+        client.arrives(WHOLE)
+
+        def fail(*_: object) -> None:
+            raise RepositoryUnavailable("the disk is full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(repository, "save", fail)
+            (done,) = downloader.run([by_link("v1")]).successful
+
+        assert (done.info_hashes, done.status) == (WHOLE, DownloadStatus.QUEUED)
+        assert [record.info_hashes for record in records(repository)] == [InfoHashes(v1=WHOLE.v1)]
+        assert downloader.recover().failed == ()
+        assert [record.info_hashes for record in records(repository)] == [WHOLE]
+
+
+class TestWhatASearchCosts:
+    """A client may have to look through its whole list for a torrent that may have another info-hash."""
+
+    @pytest.fixture
+    def searches(self, client: SwarmClient) -> list[int]:
+        """Count, for each look, the info-hashes that the client has to search for."""
+        searches: list[int] = []
+        look = client.status
+
+        def count_and_look(info_hashes: Collection[InfoHashes], /) -> Mapping[InfoHashes, TorrentStatus]:
+            found = look(info_hashes)
+            searches.append(sum(hashes.may_be_half and hashes not in found for hashes in info_hashes))
+            return found
+
+        client.status = count_and_look  # type: ignore[method-assign]
+        return searches
+
+    def test_files_are_never_searched_for(
+        self, downloader: BatchDownloader, client: SwarmClient, searches: list[int]
+    ) -> None:
+        """Their info-hashes are certain: fifty new ones cost nothing but their look-ups, seen or not."""
+        client.hidden = {torrent("book 1").info_hashes}
+
+        assert "unconfirmed" in codes(downloader.run([request(f"book {number}") for number in range(50)]))
+        downloader.recover()
+
+        assert set(searches) == {0}
+
+    def test_a_new_link_is_searched_for_once(
+        self, downloader: BatchDownloader, client: SwarmClient, searches: list[int]
+    ) -> None:
+        """Before it is added; afterwards it shows under what it was added by."""
+        assert codes(downloader.run([by_link("v1")])) == ["ok"]
+        assert adds(client) == 1
+        assert searches == [1, 0]
+
+    def test_a_link_that_does_not_show_is_searched_for_once_more(
+        self, downloader: BatchDownloader, client: SwarmClient, searches: list[int]
+    ) -> None:
+        """At the end of all the looks after the add, and not in each of them."""
+        client.hidden = {InfoHashes(v1=WHOLE.v1)}
+
+        assert codes(downloader.run([by_link("v1")])) == ["unconfirmed"]
+        assert searches == [1, *[0] * AT_ONCE.attempts, 1]
+
+    def test_what_is_renamed_at_once_is_found_by_that_search(
+        self, downloader: BatchDownloader, client: SwarmClient
+    ) -> None:
+        """The metadata came before the first look."""
+        look = client.status
+
+        def rename_and_look(info_hashes: Collection[InfoHashes], /) -> Mapping[InfoHashes, TorrentStatus]:
+            if client.torrents:
+                client.arrives(WHOLE)
+            # As qBittorrent does: what was told to be complete is not searched for.
+            return {hashes: status for hashes, status in look(info_hashes).items() if hashes.may_be_half}
+
+        client.status = rename_and_look  # type: ignore[method-assign]
+
+        (done,) = downloader.run([by_link("v1")]).successful
+
+        assert (done.info_hashes, adds(client)) == (WHOLE, 1)
 
 
 class TestTwins:
@@ -356,7 +457,7 @@ class TestStuckLinks:
         stop = threading.Event()
         reserve = repository.reserve
 
-        def reserve_and_stop(downloads):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        def reserve_and_stop(downloads: Sequence[Download], /) -> Sequence[Download]:
             stop.set()
             return reserve(downloads)
 
