@@ -17,7 +17,7 @@ pytest.importorskip("libtorrent", reason="the extra libtorrent is not installed"
 from audiobatch import BatchDownloader, _demo
 from audiobatch._watch import watch
 from audiobatch.clients.libtorrent import LibtorrentClient
-from audiobatch.errors import ClientUnavailable, TorrentRejected
+from audiobatch.errors import ClientUnavailable, TorrentRejected, Unsupported
 from audiobatch.fetchers.http import HttpFetcher
 from audiobatch.metainfo import TorrentFile, parse_magnet, parse_torrent
 from audiobatch.models import AddOptions, TorrentState
@@ -179,6 +179,17 @@ def test_a_save_path_is_relative_to_the_folder(engine: LibtorrentClient, folder:
     list(watch(engine, result.successful, stop=threading.Event(), every=0.05))
 
     assert (folder / "A. Mariner" / "The Lighthouse.m4b").stat().st_size == 1_500_000
+
+
+@pytest.mark.parametrize("path", ["..", "../x", "a/../../x"])
+def test_a_save_path_that_leads_elsewhere_is_refused(engine: LibtorrentClient, path: str) -> None:
+    """Nothing is added."""
+    torrent = parse_torrent(book("book"))
+
+    with pytest.raises(Unsupported, match="save_path"):
+        engine.add(torrent, AddOptions(save_path=path))
+
+    assert engine.status([torrent.info_hashes]) == {}
 
 
 def test_what_libtorrent_refuses_is_rejected(engine: LibtorrentClient) -> None:

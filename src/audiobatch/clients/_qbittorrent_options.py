@@ -61,8 +61,6 @@ def _check_category(category: str) -> None:
         raise Unsupported(
             "qBittorrent would save this category in another folder: give each part of the category letters or digits"
         )
-    if any(part != part.strip() for part in parts):
-        raise Unsupported("qBittorrent would change the folder of this category: leave out the spaces around its parts")
     _check_parts("category", parts)
 
 

@@ -70,7 +70,7 @@ def _status(row: Row) -> TorrentStatus:
 
 
 def _has_metadata(row: Row) -> bool | None:
-    """Tell by the field of 5.0 and later; before that, the size of what has no metadata is -1."""
+    """Tell by the field that 5.1 and later have; on 4.5.2, the size of what has no metadata is -1."""
     told, size = row.get("has_metadata"), row.get("total_size")
     if isinstance(told, bool):
         return told

@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from audiobatch._closing import Closing
 from audiobatch.clients._resume_data import ResumeData
-from audiobatch.errors import ClientUnavailable, TorrentRejected
+from audiobatch.errors import ClientUnavailable, TorrentRejected, Unsupported
 from audiobatch.metainfo import InfoHashes, MagnetLink, Torrent
 from audiobatch.models import AddOptions, TorrentState, TorrentStatus
 
@@ -79,8 +79,14 @@ class LibtorrentClient(Closing):
         return f"LibtorrentClient({str(self._save_to)!r})"
 
     def add(self, torrent: Torrent, options: AddOptions, /) -> None:
-        """Add one torrent and start it, unless ``paused`` is True; see `TorrentClient.add`."""
+        """Add one torrent and start it, unless ``paused`` is True; see `TorrentClient.add`.
+
+        Raises:
+            Unsupported: The save path leads out of a folder, with a part ``..``.
+        """
         self.check()
+        if ".." in Path(options.save_path or "").parts:
+            raise Unsupported("the embedded engine would save in another folder: give a save_path without ..")
         try:
             if (handle := self._find(torrent.info_hashes)) is not None:
                 _complete(handle, torrent)

@@ -81,9 +81,9 @@ class QBittorrentClient(Closing):
 
         Raises:
             Unsupported: The category, a tag or the save path is one that qBittorrent would drop,
-                change, or take for another folder: a category with a backslash, with an empty part or one
-                such as ``..``, or with spaces around a part; a save path with a part ``..``; a tag with a
-                comma; control characters; a part of more than 255 bytes, which no disk takes.
+                change, or take for another folder: a category with a backslash, with an empty part, or
+                with one such as ``..``; a save path with a part ``..``; a tag with a comma; control
+                characters; a part of more than 255 bytes, which no disk takes.
         """
         self.add_all([torrent], options)
 
