@@ -10,17 +10,29 @@ from attrs import evolve, frozen
 from audiobatch._ids import new_id
 from audiobatch.errors import AudiobatchError, FailureCode, NotAttempted
 from audiobatch.metainfo import InfoHashes, Torrent, TorrentFile
-from audiobatch.models import Download, DownloadRequest, DownloadStatus
+from audiobatch.models import Download, DownloadRequest, DownloadStatus, TorrentStatus
 from audiobatch.results import DownloadFailure, Outcome, Stage
 
 
 @frozen
 class Item:
-    """A valid request, with its place in the batch, and its torrent as soon as that is at hand."""
+    """A valid request, with its place in the batch, and its torrent as soon as that is at hand.
+
+    Attributes:
+        index: Its place.
+        request: The request.
+        torrent: Its torrent, if that is at hand.
+        known: What record or client say of its info-hashes; a magnet link may name only one of two.
+        record: The record that it was made from, in a recovery.
+        there: The record under which the client already has it. It goes on for its metadata alone.
+    """
 
     index: int
     request: DownloadRequest
     torrent: Torrent | None = None
+    known: InfoHashes | None = None
+    record: Download | None = None
+    there: Download | None = None
 
     @property
     def size(self) -> int:
@@ -29,9 +41,15 @@ class Item:
 
     @property
     def info_hashes(self) -> InfoHashes:
-        """Those of the torrent at hand."""
+        """Those of the torrent at hand, and what else is known of them."""
         assert self.torrent is not None, "the torrent is not at hand yet"
-        return self.torrent.info_hashes
+        return self.torrent.info_hashes.joined(self.known)
+
+    def knowing(self, status: TorrentStatus | None) -> Item:
+        """Return it with the info-hashes that the client names for it."""
+        if status is None or status.info_hashes is None:
+            return self
+        return evolve(self, known=self.info_hashes.joined(status.info_hashes))
 
     def is_same_torrent(self, other: Item) -> bool:
         """Tell whether both, with their torrents at hand, are of one torrent."""
@@ -56,10 +74,16 @@ class Item:
             index=self.index,
             request=self.request,
             # The record may have been made from a link that names only one of the two hashes of a hybrid.
-            info_hashes=self.torrent.info_hashes if self.torrent else record.info_hashes,
+            info_hashes=self.info_hashes.joined(record.info_hashes) if self.torrent else record.info_hashes,
             already_present=already_present,
             torrent=None,
         )
+
+    def not_fetched(self, error: AudiobatchError) -> Outcome:
+        """Report that its torrent could not be had; if the client has it all the same, that is a success."""
+        if self.there is not None:
+            return self.succeeded(self.there, already_present=True)
+        return self.failed(error, Stage.FETCH)
 
     def failed(self, error: AudiobatchError, stage: Stage, *, cause: FailureCode | None = None) -> DownloadFailure:
         """Report that it is not in the client, or may not be.
@@ -128,24 +152,36 @@ class Twins:
 
     Args:
         items: The group.
-        same: Tells whether two of them are twins.
+        same: Tells whether two of them are twins. Two magnet links, each with one info-hash of a
+            hybrid, are so because of a third one that has both.
     """
 
     def __init__(self, items: Iterable[Item], same: Callable[[Item, Item], bool]) -> None:
-        self._families: dict[int, list[Item]] = {}
+        families: list[list[Item]] = []
         for item in items:
-            family = next((family for family in self._families.values() if same(family[0], item)), None)
-            if family is None:
-                self._families[item.index] = [item]
-            else:
-                family.append(item)
+            related = [number for number, family in enumerate(families) if any(same(other, item) for other in family)]
+            if not related:
+                families.append([item])
+                continue
+            for number in reversed(related[1:]):
+                families[related[0]].extend(families.pop(number))
+            families[related[0]].append(item)
+        for family in families:
+            family.sort(key=_tells_less)
+        self._families = {family[0].index: family for family in families}
 
     @property
     def first(self) -> list[Item]:
-        """The first of each kind: those that something is done for."""
+        """One of each kind, the one whose torrent tells most: those that something is done for."""
         return [family[0] for family in self._families.values()]
 
     def outcomes(self, outcome: Outcome) -> Iterable[Outcome]:
         """Return the outcome of a first one, and what it means for its twins."""
         _, *others = self._families[outcome.index]
         return [outcome, *(item.echo(outcome) for item in others)]
+
+
+def _tells_less(item: Item) -> tuple[bool, bool]:
+    """Sort a file before magnet links, and a link with both info-hashes before one with one."""
+    is_file = isinstance(item.torrent, TorrentFile)
+    return not is_file, item.torrent is not None and None in (item.info_hashes.v1, item.info_hashes.v2)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from threading import Event
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from audiobatch._item import Item
 from audiobatch._serial import SerialClient
-from audiobatch.metainfo import InfoHashes
-from audiobatch.models import Download
+from audiobatch.metainfo import InfoHashes, MagnetLink, TorrentFile
+from audiobatch.models import Download, TorrentStatus
 from audiobatch.protocols import Repository
 
 
@@ -21,11 +20,15 @@ class Known:
 
     Attributes:
         records: By the URL of the request.
-        present: Which info-hashes of the records, or of those asked for besides, the client has.
+        statuses: How those info-hashes stand that the client has, of the records and of those asked for besides.
     """
 
     records: Mapping[str, Download]
-    present: AbstractSet[InfoHashes]
+    statuses: Mapping[InfoHashes, TorrentStatus]
+
+    def status_of(self, record: Download) -> TorrentStatus | None:
+        """Return how the torrent of a record stands in the client, or None if it is not there."""
+        return self.statuses.get(_hashes_of(record))
 
 
 def find_known(
@@ -43,8 +46,35 @@ def find_known(
         RepositoryError: The records cannot be read.
     """
     records = repository.find([item.request.torrent_url for item in items], client=client.name)
-    hashes = [*(record.info_hashes for record in records.values()), *besides]
+    hashes = [*(_hashes_of(record) for record in records.values()), *besides]
     if hashes:
         return Known(records, client.look_up(hashes, stop))
     client.check(stop)
-    return Known(records, frozenset())
+    return Known(records, {})
+
+
+def with_record(item: Item, record: Download) -> Item:
+    """Return the item with what the record of its URL holds: the torrent, and the info-hashes."""
+    return evolve(with_torrent_of(record, item), known=record.info_hashes)
+
+
+def with_torrent_of(record: Download, item: Item) -> Item:
+    """Return the item with the torrent of its record, if it has none of its own, or only a magnet link."""
+    if isinstance(item.torrent, TorrentFile) or (item.torrent and not isinstance(record.torrent, TorrentFile)):
+        return item
+    return evolve(item, torrent=record.torrent)
+
+
+def is_worth_handing_over(item: Item, status: TorrentStatus) -> bool:
+    """Tell whether the client lacks the metadata of what it has, and the item may give it that.
+
+    Args:
+        item: With what its record holds.
+        status: How it stands in the client.
+    """
+    return status.has_metadata is False and not isinstance(item.torrent, MagnetLink)
+
+
+def _hashes_of(record: Download) -> InfoHashes:
+    """Return the info-hashes of a record, and whether these are all: that is known as long as it holds its torrent."""
+    return record.torrent.info_hashes.joined(record.info_hashes) if record.torrent else record.info_hashes

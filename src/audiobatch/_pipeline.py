@@ -14,14 +14,14 @@ from attrs import evolve, frozen
 from audiobatch._bugs import guarded, kind_of
 from audiobatch._course import Course
 from audiobatch._item import STOPPED, BatchEnded, Item, Twins, not_attempted, size_of
-from audiobatch._known import find_known
+from audiobatch._known import find_known, is_worth_handing_over, with_record
 from audiobatch._lessons import Lessons
 from audiobatch._lookahead import look_ahead
 from audiobatch._patience import Patience, waiting_with
 from audiobatch._records import Records
 from audiobatch._retry import RetryPolicy
 from audiobatch._serial import SerialClient
-from audiobatch._settle import closed
+from audiobatch._settle import closed, learned, led_to_link
 from audiobatch._submission import submit_group
 from audiobatch._telling import Teller
 from audiobatch.errors import AudiobatchError, FailureCode, FetchError
@@ -88,9 +88,22 @@ class Pipeline:
     def _look_up_and_fetch(self, items: Sequence[Item], course: Course) -> Generator[Outcome, None, None]:
         present, remaining = self._look_up(items, course.stop)
         yield from present
+        there = {item.index: item.there for item in remaining if item.there is not None}
+        with closing(self._fetch_and_submit(remaining, course)) as outcomes:
+            try:
+                for outcome in outcomes:
+                    there.pop(outcome.index, None)
+                    yield outcome
+            except BatchEnded:
+                for item in remaining:
+                    if item.index in there:
+                        yield item.succeeded(there[item.index], already_present=True)
+                raise
+
+    def _fetch_and_submit(self, items: Sequence[Item], course: Course) -> Generator[Outcome, None, None]:
         fetched = look_ahead(
             partial(self._obtain, course=course),
-            remaining,
+            items,
             workers=self.max_concurrent_fetches,
             furthest=_FURTHEST,
             size=size_of,
@@ -115,7 +128,7 @@ class Pipeline:
         at_hand: list[Item] = []
         for item, got in group:
             if isinstance(got, AudiobatchError):
-                yield item.failed(got, Stage.FETCH)
+                yield item.not_fetched(got)
             else:
                 at_hand.append(evolve(item, torrent=got))
         yield from self._submit_different(at_hand, course)
@@ -167,22 +180,36 @@ class Pipeline:
             raise BatchEnded(STOPPED, Stage.LOOK_UP)
         try:
             known = find_known(items, client=self.client, repository=self.repository, stop=stop)
-            records = known.records
-            there = {url: record for url, record in records.items() if record.info_hashes in known.present}
-            return self._report_present(items, there), [
-                _with_torrent_on_record(item, records) for item in items if item.request.torrent_url not in there
-            ]
         except AudiobatchError as error:
             raise BatchEnded(error, Stage.LOOK_UP) from None
+        there: dict[str, Download] = {}
+        remaining: list[Item] = []
+        for item in items:
+            url = item.request.torrent_url
+            record = known.records.get(url)
+            if record is None:
+                remaining.append(item)
+                continue
+            found, status = with_record(item, record), known.status_of(record)
+            if status is None:
+                remaining.append(found)
+            elif is_worth_handing_over(found, status):
+                remaining.append(evolve(found, there=learned(record, status.info_hashes)))
+            else:
+                seen = learned(record, status.info_hashes)
+                waits = status.has_metadata is False and led_to_link(record.request, record.torrent)
+                there[url] = seen if waits else closed(seen, None)
+        return self._report_present(items, known.records, there), remaining
 
-    def _report_present(self, items: Sequence[Item], records: Mapping[str, Download]) -> list[Outcome]:
-        after = {url: closed(record, None) for url, record in records.items()}
+    def _report_present(
+        self, items: Sequence[Item], records: Mapping[str, Download], after: Mapping[str, Download]
+    ) -> list[Outcome]:
         if changed := [record for url, record in after.items() if record != records[url]]:
             try:
                 self.repository.save(changed)
             except AudiobatchError as error:
                 _log.warning("that %d downloads were seen again is not on record: %s", len(changed), error)
-                after = dict(records)
+                after = {url: learned(records[url], record.info_hashes) for url, record in after.items()}
         return [
             item.succeeded(after[item.request.torrent_url], already_present=True)
             for item in items
@@ -241,8 +268,3 @@ def _answer_all(items: Sequence[Item], outcomes: Iterable[Outcome]) -> Iterator[
     except BatchEnded as end:
         _log.warning("the batch ended before %d of its items: %s", len(unanswered), end.error)
         yield from end.outcomes(unanswered.values())
-
-
-def _with_torrent_on_record(item: Item, records: Mapping[str, Download]) -> Item:
-    record = records.get(item.request.torrent_url)
-    return evolve(item, torrent=record.torrent) if item.torrent is None and record is not None else item

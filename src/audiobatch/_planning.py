@@ -8,9 +8,10 @@ from threading import Event
 from attrs import evolve
 
 from audiobatch._item import Item
-from audiobatch._known import Known, find_known
+from audiobatch._known import Known, find_known, is_worth_handing_over, with_record
 from audiobatch._serial import SerialClient
 from audiobatch.metainfo import InfoHashes
+from audiobatch.models import Download, TorrentStatus
 from audiobatch.plans import BatchPlan, PlannedAction, PlannedDownload
 from audiobatch.protocols import Repository
 from audiobatch.results import DownloadFailure
@@ -35,7 +36,7 @@ def plan_batch(
         for failure in failures
     ]
     if items:
-        magnets = [item.info_hashes for item in items if item.torrent is not None]
+        magnets = [item.info_hashes for item in items if item.torrent]
         known = find_known(items, client=client, repository=repository, stop=stop, besides=magnets)
         planned.extend(_plan_each(items, known))
     return BatchPlan(sorted(planned, key=lambda item: item.index))
@@ -46,12 +47,13 @@ def _plan_each(items: Iterable[Item], known: Known) -> Iterator[PlannedDownload]
     first_ones: list[tuple[InfoHashes, PlannedDownload]] = []
     for item in items:
         record = known.records.get(item.request.torrent_url)
-        torrent = item.torrent or (record.torrent if record else None)
-        hashes = torrent.info_hashes if torrent else record.info_hashes if record else None
+        found = with_record(item, record) if record else item
+        status = _status(found, record, known)
+        hashes = _hashes(found, record, status)
         planned = PlannedDownload(
             index=item.index,
             request=item.request,
-            action=PlannedAction.FETCH if torrent is None else PlannedAction.ADD,
+            action=PlannedAction.FETCH if found.torrent is None else PlannedAction.ADD,
             info_hash=hashes.primary if hashes else None,
         )
         twin = first_of_url.get(item.request.torrent_url) or next(
@@ -63,5 +65,20 @@ def _plan_each(items: Iterable[Item], known: Known) -> Iterator[PlannedDownload]
         first_of_url[item.request.torrent_url] = planned
         if hashes:
             first_ones.append((hashes, planned))
-        is_there = hashes in known.present or (record is not None and record.info_hashes in known.present)
-        yield evolve(planned, action=PlannedAction.PRESENT) if is_there else planned
+        if status is not None and not is_worth_handing_over(found, status):
+            planned = evolve(planned, action=PlannedAction.PRESENT)
+        yield planned
+
+
+def _hashes(item: Item, record: Download | None, status: TorrentStatus | None) -> InfoHashes | None:
+    if item.torrent is not None:
+        return item.knowing(status).info_hashes
+    if record is None:
+        return None
+    return record.info_hashes.joined(status.info_hashes if status else None)
+
+
+def _status(item: Item, record: Download | None, known: Known) -> TorrentStatus | None:
+    """Return how it stands in the client, by its record or else by its magnet link."""
+    status = known.status_of(record) if record else None
+    return known.statuses.get(item.torrent.info_hashes) if status is None and item.torrent else status

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import partial
 from threading import Event, Lock
 from typing import Final, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from audiobatch._bugs import guarded, kind_of
 from audiobatch._cancellation import Cancellation, cancelled_by
@@ -83,39 +82,60 @@ class SerialClient:
         """Several torrents can be handed over at once."""
         return isinstance(self._client, SupportsBulkAdd)
 
-    def look_up(self, info_hashes: Collection[InfoHashes], stop: Event) -> AbstractSet[InfoHashes]:
-        """Return those that the client has."""
+    def look_up(self, info_hashes: Collection[InfoHashes], stop: Event) -> Mapping[InfoHashes, TorrentStatus]:
+        """Return how those stand that the client has."""
         return self._until(stop, lambda: self._status(info_hashes, Cancellation(stop)))
 
     def confirm(
-        self, info_hashes: Collection[InfoHashes], stop: Event
-    ) -> tuple[AbstractSet[InfoHashes], AudiobatchError | None]:
+        self, info_hashes: Collection[InfoHashes], stop: Event, *, whole: Collection[InfoHashes] = ()
+    ) -> tuple[Mapping[InfoHashes, TorrentStatus], AudiobatchError | None]:
         """Look up until the client shows all of them, or the tries are used up.
 
+        What was just added shows under the very info-hashes that it was added by. So it is looked for by these
+        alone; the search by another one, which can cost the client much, is made once, at the end.
+
+        Args:
+            info_hashes: What to look for.
+            stop: Ends the waiting.
+            whole: Those that are waited for until they have their metadata, too.
+
         Returns:
-            Those that were seen; and, if the last lookup failed, why. Without such an
-            error the others are known to be absent.
+            How those stand that were seen; and, if the last lookup failed, why. Without such
+            an error the others are known to be absent.
         """
-        seen: set[InfoHashes] = set()
+        seen: dict[InfoHashes, TorrentStatus] = {}
+
+        def open_ones() -> list[InfoHashes]:
+            return [
+                hashes
+                for hashes in dict.fromkeys(info_hashes)
+                if hashes not in seen or (hashes in whole and seen[hashes].has_metadata is False)
+            ]
 
         def look() -> None:
-            seen.update(
-                self._status([hashes for hashes in info_hashes if hashes not in seen], Cancellation(stop, _GRACE))
-            )
+            asked = open_ones()
+            found = self._status([evolve(hashes, complete=True) for hashes in asked], Cancellation(stop, _GRACE))
+            for hashes in asked:
+                seen.pop(hashes, None)
+            seen.update(found)
 
         try:
-            self._retry.call(look, stop=stop, unless=lambda _: len(seen) == len(set(info_hashes)))
+            self._retry.call(look, stop=stop, unless=lambda _: not open_ones())
+            if hidden := [hashes for hashes in info_hashes if hashes not in seen and hashes.may_be_half]:
+                seen.update(self._retry.call(lambda: self._status(hidden, Cancellation(stop, _GRACE)), stop=stop))
         except AudiobatchError as error:
             return seen, error
         return seen, None
 
-    def _status(self, info_hashes: Collection[InfoHashes], cancellation: Cancellation) -> AbstractSet[InfoHashes]:
+    def _status(
+        self, info_hashes: Collection[InfoHashes], cancellation: Cancellation
+    ) -> Mapping[InfoHashes, TorrentStatus]:
         with self._in_turn(cancellation):
             found = _guarded(lambda: self._client.status(info_hashes))
         if not isinstance(found, Mapping) or not all(isinstance(status, TorrentStatus) for status in found.values()):
             raise _wrong("status", found)
         # What was not asked for says nothing.
-        return {hashes for hashes in info_hashes if hashes in found}
+        return {hashes: found[hashes] for hashes in info_hashes if hashes in found}
 
     def _until(self, stop: Event, ask: Callable[[], _T]) -> _T:
         """Ask, and again if need be; what a stop has cut short counts as not attempted, whatever it raised."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from audiobatch._urls import is_magnet
 from audiobatch.errors import (
     AudiobatchError,
     ClientAuthError,
@@ -16,7 +17,8 @@ from audiobatch.errors import (
     Unconfirmed,
     Unsupported,
 )
-from audiobatch.models import Download, DownloadStatus
+from audiobatch.metainfo import InfoHashes, MagnetLink, Torrent
+from audiobatch.models import Download, DownloadRequest, DownloadStatus
 
 _NOT_DONE = (Unsupported, ClientAuthError)
 
@@ -52,6 +54,19 @@ def was_done(answer: AudiobatchError | None) -> bool:
 def is_unclear(answer: AudiobatchError | None) -> bool:
     """Tell whether an answer to an add leaves open if the client has received it."""
     return answer is not None and not isinstance(answer, (*_NOT_DONE, TorrentRejected, NotAdded))
+
+
+def learned(record: Download, info_hashes: InfoHashes | None) -> Download:
+    """Return the record with an info-hash that was not known when it was made."""
+    return evolve(record, info_hashes=record.info_hashes.joined(info_hashes))
+
+
+def led_to_link(request: DownloadRequest, torrent: Torrent | None) -> bool:
+    """Tell whether the URL of a request has led to a magnet link.
+
+    While the client has no metadata for it, the record keeps the link: it says that another fetch brings no file.
+    """
+    return isinstance(torrent, MagnetLink) and not is_magnet(request.torrent_url)
 
 
 def closed(record: Download, error: AudiobatchError | None, *, before: Download | None = None) -> Download:

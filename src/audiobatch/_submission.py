@@ -11,9 +11,10 @@ from attrs import evolve, mutable
 
 from audiobatch._course import Course
 from audiobatch._item import STOPPED, BatchEnded, Item, not_attempted
+from audiobatch._known import is_worth_handing_over, with_torrent_of
 from audiobatch._lessons import Lessons
 from audiobatch._serial import SerialClient
-from audiobatch._settle import closed, is_unclear, verdict, was_done
+from audiobatch._settle import closed, is_unclear, learned, led_to_link, verdict, was_done
 from audiobatch.errors import (
     AudiobatchError,
     ClientAuthError,
@@ -22,8 +23,8 @@ from audiobatch.errors import (
     Unconfirmed,
     Unsupported,
 )
-from audiobatch.metainfo import TorrentFile
-from audiobatch.models import Download, DownloadStatus
+from audiobatch.metainfo import InfoHashes, TorrentFile
+from audiobatch.models import Download, DownloadStatus, TorrentStatus
 from audiobatch.protocols import Repository
 from audiobatch.results import Outcome, Stage
 
@@ -41,27 +42,33 @@ class _Entry:
         record: What is on record for it.
         before: The record as an earlier batch has left it, if there was one.
         present: The client had the torrent before anything was sent.
+        gives_metadata: It did so without the metadata, which goes to it with this file.
         unclear: It was sent before, and nothing clear was heard of that.
         sends: How often it was handed over.
         in_company: The last time, it was to go together with others.
         answer: What the last add raised; None if the client accepted it.
         seen: Whether it was seen in the client after that; None if no lookup could tell.
+        shown: The info-hashes that the client has named for it before anything was sent.
+        lacks_metadata: It was last seen without its metadata.
     """
 
     item: Item
     record: Download
     before: Download | None
     present: bool
+    gives_metadata: bool = False
     unclear: bool = False
     sends: int = 0
     in_company: bool = False
     answer: AudiobatchError | None = None
     seen: bool | None = None
+    shown: InfoHashes | None = None
+    lacks_metadata: bool = False
 
     @property
     def error(self) -> AudiobatchError | None:
         """Why it failed, as far as is known now; None if it is in the client."""
-        if self.present:
+        if self.present and self.seen is not False:
             return None
         if not self.sends:
             return STOPPED
@@ -78,6 +85,21 @@ class _Entry:
         """It came into the client before this batch brought it there, as far as can be told."""
         refused = isinstance(self.answer, NotAdded | TorrentRejected) and not self.in_company
         return self.present or (self.sends == 1 and refused)
+
+    @property
+    def is_all_seen(self) -> bool:
+        """What the client has is all that the record is about, and not just the other half of a hybrid."""
+        recorded, shown = self.record.info_hashes, self.shown
+        if recorded == self.item.info_hashes:
+            return True
+        return shown is not None and shown.matches(recorded) and shown.joined(recorded) == shown
+
+    @property
+    def in_vain(self) -> bool:
+        """The client has twice been given the metadata, and does not take it."""
+        if not self.seen or self.before is None or self.before.status is not DownloadStatus.QUEUED:
+            return False
+        return self.lacks_metadata and self.before.torrent == self.item.torrent
 
     @property
     def goes_alone(self) -> bool:
@@ -108,14 +130,15 @@ def submit_group(
         BatchEnded: What was yielded before stands; the other items were not handed over.
     """
     try:
-        present = client.look_up([item.info_hashes for item in items], course.stop)
+        statuses = client.look_up([item.info_hashes for item in items], course.stop)
     except AudiobatchError as error:
         raise BatchEnded(error, Stage.LOOK_UP) from None
+    found = [(item, statuses.get(item.info_hashes)) for item in items]
     try:
-        entries, later = _reserve([(item, item.info_hashes in present) for item in items], client.name, repository)
+        entries, later = _reserve([(item.knowing(status), status) for item, status in found], client.name, repository)
     except AudiobatchError as error:
         raise BatchEnded(error, Stage.RESERVE) from None
-    end = _submit([entry for entry in entries if not entry.present], client, course)
+    end = _submit([entry for entry in entries if not entry.present or entry.gives_metadata], client, course)
     try:
         _settle(entries, repository, course.lessons)
     except AudiobatchError as error:
@@ -133,33 +156,49 @@ def submit_group(
 
 
 def _reserve(
-    items: Sequence[tuple[Item, bool]], client: str, repository: Repository
+    items: Sequence[tuple[Item, TorrentStatus | None]], client: str, repository: Repository
 ) -> tuple[list[_Entry], list[Item]]:
     """Write down what is about to be added, before anything is.
+
+    Args:
+        items: Each with how it stands in the client, or None if it is not there.
+        client: Its name.
+        repository: Where it is written down.
 
     Returns:
         An entry for each record; and the items that have to wait for one of these, being of
         the same torrent, or sharing its record as two links do that name a hash of a hybrid each.
     """
-    new = [item.new_record(client, DownloadStatus.RESERVED) for item, _ in items]
+    new = {item.index: item.new_record(client, DownloadStatus.RESERVED) for item, _ in items if item.record is None}
+    reserved = dict(zip(new, repository.reserve(list(new.values())), strict=True)) if new else {}
     entries: list[_Entry] = []
     later: list[Item] = []
-    taken_up: list[Download] = []
-    for (item, present), mine, held in zip(items, new, repository.reserve(new), strict=True):
+    changed: list[Download] = []
+    for item, status in items:
+        held = item.record or reserved[item.index]
         if any(held.id == entry.record.id or item.is_same_torrent(entry.item) for entry in entries):
             later.append(item)
             continue
-        record = held
-        if not present:
+        is_mine = item.index in new and held.id == new[item.index].id
+        entry = _Entry(item, held, None if is_mine else held, present=status is not None)
+        if status is not None:
+            entry.shown, entry.lacks_metadata = status.info_hashes, status.has_metadata is False
+        if status is not None and is_worth_handing_over(best := with_torrent_of(held, item), status):
+            entry.item, entry.gives_metadata = best, True
+        if not entry.present or entry.gives_metadata:
             # Where an older record exists, the client lost or never got it: it is taken up again.
-            record = evolve(held, request=item.request, status=DownloadStatus.RESERVED, torrent=item.torrent)
-            if record != held:
-                taken_up.append(record)
-        before = held if held.id != mine.id else None
-        entries.append(_Entry(item, record, before, present=present))
-    if taken_up:
-        repository.save(taken_up)
+            entry.record = _taken_up(held, entry.item)
+            if entry.record != held:
+                changed.append(entry.record)
+        entries.append(entry)
+    if changed:
+        repository.save(changed)
     return entries, later
+
+
+def _taken_up(record: Download, item: Item) -> Download:
+    record = evolve(record, request=item.request, status=DownloadStatus.RESERVED, torrent=item.torrent)
+    return learned(record, item.info_hashes)
 
 
 def _submit(entries: Sequence[_Entry], client: SerialClient, course: Course) -> BatchEnded | None:
@@ -242,9 +281,16 @@ def _hand_over(entries: Sequence[_Entry], client: SerialClient, stop: Event) -> 
 
 
 def _confirm(sent: Sequence[_Entry], client: SerialClient, stop: Event) -> BatchEnded | None:
-    seen, error = client.confirm([entry.item.info_hashes for entry in sent if was_done(entry.answer)], stop)
+    asked = {entry.item.info_hashes: entry for entry in sent if was_done(entry.answer)}
+    whole = [hashes for hashes, entry in asked.items() if entry.gives_metadata]
+    statuses, error = client.confirm(asked, stop, whole=whole)
     for entry in sent:
-        entry.seen = True if entry.item.info_hashes in seen else None if error else False
+        if entry.present and not was_done(entry.answer):
+            continue  # nothing was done since it was seen
+        status = statuses.get(entry.item.info_hashes)
+        entry.seen = True if status else None if error else False
+        entry.lacks_metadata = status is not None and status.has_metadata is False
+        entry.item = entry.item.knowing(status)
     return BatchEnded(not_attempted(error), Stage.CONFIRM) if error else None
 
 
@@ -259,7 +305,18 @@ def _settle(entries: Sequence[_Entry], repository: Repository, lessons: Lessons)
 
 
 def _closed(entry: _Entry, lessons: Lessons) -> Download:
-    if entry.present and (entry.record.id in lessons.confirmed or entry.record.info_hashes != entry.item.info_hashes):
+    return learned(_closed_as_reported(entry, lessons), entry.item.info_hashes)
+
+
+def _closed_as_reported(entry: _Entry, lessons: Lessons) -> Download:
+    if entry.gives_metadata and entry.error is None:
+        # A later look has to see that the client has kept the metadata; but twice in vain is enough.
+        torrent = None if entry.in_vain else entry.record.torrent
+        return evolve(entry.record, status=DownloadStatus.QUEUED, torrent=torrent)
+    request, torrent = entry.item.request, entry.item.torrent
+    if entry.present and entry.lacks_metadata and led_to_link(request, torrent) and request == entry.record.request:
+        return evolve(entry.record, status=DownloadStatus.QUEUED, torrent=torrent)
+    if entry.present and (entry.record.id in lessons.confirmed or not entry.is_all_seen):
         # No later look: this very batch has brought it there, or what was seen is not all that the record is about.
         return evolve(entry.record, status=DownloadStatus.QUEUED)
     return closed(entry.record, entry.error, before=entry.before)

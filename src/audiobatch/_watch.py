@@ -59,10 +59,11 @@ def watch(
         ClientError: The client cannot be asked, for longer than that, or for good.
     """
     failing_since: float | None = None
+    known = [download.info_hashes for download in downloads]
     while True:
         try:
             with cancelled_by(Cancellation(stop)):
-                statuses = client.status([download.info_hashes for download in downloads])
+                statuses = client.status(known)
         except AudiobatchError as error:
             if failing_since is None:
                 failing_since = time.monotonic()
@@ -71,9 +72,13 @@ def watch(
                 raise
         else:
             failing_since = None
-            watched = Watched(tuple((download, statuses.get(download.info_hashes)) for download in downloads))
+            watched = Watched(
+                tuple((download, statuses.get(hashes)) for download, hashes in zip(downloads, known, strict=True))
+            )
             yield watched
             if len(watched.complete) + len(watched.broken) == len(downloads):
                 return
+            # As soon as it has the metadata of a hybrid torrent, a client may know it by another info-hash.
+            known = [hashes.joined(statuses[hashes].info_hashes) if hashes in statuses else hashes for hashes in known]
         if stop.wait(every):
             return

@@ -212,7 +212,7 @@ class BatchDownloader:
         stop = stop or Event()
         self._client.check(stop)
         records = self._repository.unsettled(client=self._client.name)
-        items = (Item(index, record.request, record.torrent) for index, record in enumerate(records))
+        items = (_recovering(index, record) for index, record in enumerate(records))
         outcomes = list(self._pipeline.submit(items, stop))
         _log.info("recovery looked at %d downloads", len(outcomes))
         return BatchResult(outcomes)
@@ -225,3 +225,7 @@ class BatchDownloader:
                 for outcome in chain(admission.failures, outcomes):
                     teller.settled(outcome)
                     yield outcome
+
+
+def _recovering(index: int, record: Download) -> Item:
+    return Item(index, record.request, record.torrent, known=record.info_hashes, record=record)

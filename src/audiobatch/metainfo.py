@@ -29,6 +29,8 @@ class InfoHashes:
     Args:
         v1: SHA-1 of the ``info`` value (BEP 3), 40 lower-case hex digits.
         v2: SHA-256 of the same bytes (BEP 52), 64 lower-case hex digits.
+        complete: The torrent has no other one, because these come from its ``info`` value. A magnet
+            link may name only one of two. It does not count when info-hashes are compared.
 
     Raises:
         ValueError: Both are missing, or one is not of that form.
@@ -36,6 +38,7 @@ class InfoHashes:
 
     v1: str | None = None
     v2: str | None = None
+    complete: bool = field(default=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if self.v1 is None and self.v2 is None:
@@ -63,6 +66,17 @@ class InfoHashes:
     def matches(self, other: InfoHashes) -> bool:
         """Tell whether both are of one torrent: they share their v1 or their v2 info-hash."""
         return (self.v1 is not None and self.v1 == other.v1) or (self.v2 is not None and self.v2 == other.v2)
+
+    @property
+    def may_be_half(self) -> bool:
+        """The torrent may have another info-hash, by which a client may know it."""
+        return not self.complete and None in (self.v1, self.v2)
+
+    def joined(self, other: InfoHashes | None) -> InfoHashes:
+        """Return what is known from both, if the other ones are of this torrent too; nothing that is known changes."""
+        if other is None or self.complete or not self.matches(other):
+            return self
+        return InfoHashes(v1=self.v1 or other.v1, v2=self.v2 or other.v2, complete=other.complete)
 
     def __str__(self) -> str:
         return self.primary
@@ -142,6 +156,7 @@ def parse_torrent(content: bytes) -> TorrentFile:
         info_hashes=InfoHashes(
             v1=hashlib.sha1(document.info, usedforsecurity=False).hexdigest() if layout.has_v1 else None,
             v2=hashlib.sha256(document.info).hexdigest() if layout.has_v2 else None,
+            complete=True,
         ),
         name=layout.name,
         total_size=layout.total_size,

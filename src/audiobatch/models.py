@@ -72,13 +72,14 @@ class AddOptions:
         category: The client's category or label; created there if it is unknown.
         tags: The client's tags.
         save_path: The folder as the client sees it, or None for the client's own choice.
-        paused: Add it without starting it.
+        paused: True adds it without starting it, False starts it, and None leaves that to the
+            client's own settings.
     """
 
     category: str | None = None
     tags: tuple[str, ...] = ()
     save_path: str | None = None
-    paused: bool = False
+    paused: bool | None = None
 
 
 @frozen(kw_only=True)
@@ -96,7 +97,7 @@ class DownloadRequest:
         category: See `AddOptions`, as for the fields below; up to 200 characters.
         tags: A list or tuple of up to 100 texts of up to 200 characters, without commas.
         save_path: A folder as the torrent client sees it; up to 4096 characters.
-        paused: Add it without starting it.
+        paused: True, False, or None for what the client's own settings say.
 
     Raises:
         InvalidRequestError: Something of this does not hold; the message names every problem.
@@ -109,7 +110,7 @@ class DownloadRequest:
     category: str | None = field(default=None, converter=_trimmed_or_none)
     tags: tuple[str, ...] = field(default=(), converter=_trimmed_each)
     save_path: str | None = field(default=None, converter=_trimmed_or_none)
-    paused: bool = False
+    paused: bool | None = None
 
     def __attrs_post_init__(self) -> None:
         _require_none(_problems(self))
@@ -176,7 +177,7 @@ def _problems(request: DownloadRequest, *, stored: bool = False) -> Iterator[str
             yield from check("each of the tags", tag, None if stored else MAX_TAG_LENGTH, required=True)
         if any(isinstance(tag, str) and "," in tag for tag in request.tags):
             yield "a tag cannot hold a comma"
-    if not isinstance(request.paused, bool):
+    if not isinstance(request.paused, bool | None):
         yield "paused must be true or false"
 
 
@@ -266,7 +267,8 @@ class Download:
     Attributes:
         id: Identifies the record; a UUID.
         request: The request, with the folder that was made for it if it named none.
-        info_hashes: Our own, taken from the torrent before it was added.
+        info_hashes: Our own, taken from the torrent before it was added. Where a magnet link names only one
+            of two, the other one is added as soon as it is known.
         client: `TorrentClient.name` of the client that holds it.
         status: See `DownloadStatus`.
         created_at: When the record was made, in UTC.
@@ -317,7 +319,12 @@ class TorrentStatus:
     Attributes:
         state: `TorrentState.COMPLETE` means that all its wanted data is on disk.
         progress: The part of the wanted data that is there, 0.0 to 1.0.
+        info_hashes: Those that the client itself names for it, which may be more than it was asked for;
+            None if it does not tell.
+        has_metadata: False for a magnet link whose metainfo has not arrived; None if the client does not tell.
     """
 
     state: TorrentState
     progress: float
+    info_hashes: InfoHashes | None = None
+    has_metadata: bool | None = None

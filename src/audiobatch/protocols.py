@@ -62,7 +62,8 @@ class TorrentClient(Protocol):
     def add(self, torrent: Torrent, options: AddOptions, /) -> None:
         """Hand over one torrent, in a single attempt that is never repeated by the plug-in.
 
-        Adding what is there already is harmless: it changes and moves nothing. To return
+        Adding what is there already is harmless: it changes and moves nothing, except that a magnet
+        link that still waits for its metadata may take it from the file. To return
         means that the client accepted it; whether it has it is asked by `status` afterwards.
 
         Raises:
@@ -78,7 +79,8 @@ class TorrentClient(Protocol):
     def status(self, info_hashes: Collection[InfoHashes], /) -> Mapping[InfoHashes, TorrentStatus]:
         """Look up torrents, in one round trip, without changing anything.
 
-        A client may know a torrent by any of `InfoHashes.client_ids`; each counts.
+        A client may know a torrent by any of `InfoHashes.client_ids`; each counts. It may also know it by
+        an info-hash that is not given, if `InfoHashes.may_be_half`: then look further, where the client can.
 
         Returns:
             One entry for each of the given info-hashes that the client has, under the very
@@ -119,9 +121,14 @@ class Repository(Protocol):
         ...
 
     def save(self, downloads: Sequence[Download], /) -> None:
-        """Update records by their ``id``, all or none: request, status and torrent.
+        """Update records by their ``id``, all or none: request, status and torrent, and what is learnt of info-hashes.
 
         A ``torrent`` of None drops what was kept of it. An unknown ``id`` is left alone.
+
+        An info-hash that a record has is never changed. A second one is added to it, if the given one has both and
+        the first is the same: a hybrid torrent may be known by a magnet link that names only one of the two. Where
+        another record of the client holds the second one, it stays there, and this record keeps the one that it has.
+        That is no error: two links to one torrent may each have a record.
         """
         ...
 

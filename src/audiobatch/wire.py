@@ -14,6 +14,7 @@ from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from audiobatch.errors import ConfigurationError, InvalidBatchError, InvalidRequestError
+from audiobatch.metainfo import InfoHashes
 from audiobatch.models import Download, DownloadRequest, restore_request
 from audiobatch.results import BatchResult, DownloadFailure, Outcome
 
@@ -219,6 +220,7 @@ def _is_too_large(value: object, depth: int) -> bool:
 
 _converter: Final = Converter()
 _converter.register_unstructure_hook(datetime, datetime.isoformat)
+_converter.register_unstructure_hook(InfoHashes, lambda hashes: {"v1": hashes.v1, "v2": hashes.v2})
 _dump_fields: Final = make_dict_unstructure_fn(Download, _converter, torrent=override(omit=True))
 _converter.register_unstructure_hook(Download, _dump_download)
 _converter.register_unstructure_hook(

@@ -7,6 +7,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from attrs import evolve
 
 from audiobatch.metainfo import InfoHashes, MagnetLink, Torrent, parse_magnet, parse_torrent
@@ -38,6 +39,14 @@ def record(name: str, *, client: str = "client", url: str | None = None, torrent
         created_at=START + timedelta(seconds=len(name)),
         torrent=torrent,
     )
+
+
+def half_of(name: str, half: str) -> Download:
+    """Make a new record of a magnet link that names one info-hash of a hybrid torrent."""
+    hashes = record(name).info_hashes
+    topic = {"v1": f"btih:{hashes.v1}", "v2": f"btmh:1220{hashes.v2}"}[half]
+    link = parse_magnet(f"magnet:?xt=urn:{topic}")
+    return record(f"{name} by {half}", url=link.uri, torrent=link)
 
 
 class RepositoryContract:
@@ -140,10 +149,63 @@ class RepositoryContract:
         old = record("one")
         repository.reserve([old])
 
-        repository.save([evolve(old, created_at=START + timedelta(days=9), info_hashes=InfoHashes(v1="a" * 40))])
+        for hashes in (
+            InfoHashes(v1="a" * 40),
+            InfoHashes(v1=old.info_hashes.v1),
+            InfoHashes(v1="a" * 40, v2="b" * 64),
+        ):
+            repository.save([evolve(old, created_at=START + timedelta(days=9), info_hashes=hashes)])
 
         url = old.request.torrent_url
         assert old == repository.find([url], client="client")[url]
+
+    @pytest.mark.parametrize("half", ["v1", "v2"])
+    def test_save_keeps_a_second_info_hash(self, repository: Repository, half: str) -> None:
+        """A magnet link has named one of a hybrid's two; the record is found by both from then on."""
+        old, whole = half_of("one", half), record("one").info_hashes
+        repository.reserve([old])
+
+        repository.save([evolve(old, info_hashes=whole, torrent=None)])
+
+        keys = [str(whole.v1), str(whole.v2)]
+        known = evolve(old, info_hashes=whole, torrent=None)
+        assert dict.fromkeys(keys, known) == dict(repository.find(keys, client="client"))
+        assert [known] == list(repository.reserve([record("one", url="https://elsewhere.test/")]))
+
+    @pytest.mark.parametrize("half", ["v1", "v2"])
+    def test_an_info_hash_of_another_torrent_is_not_added(self, repository: Repository, half: str) -> None:
+        """The one that the record has must be the same."""
+        old, other = half_of("one", half), record("other").info_hashes
+        repository.reserve([old])
+
+        repository.save([evolve(old, info_hashes=other)])
+
+        assert [old] == list(repository.unsettled(client="client"))
+
+    @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+    def test_two_records_of_one_torrent_keep_an_info_hash_each(
+        self, repository: Repository, order: tuple[int, int]
+    ) -> None:
+        """Two links named one each, before anybody could tell: the rest of what is saved is saved for both."""
+        whole = record("one").info_hashes
+        links = [half_of("one", "v1"), half_of("one", "v2")]
+        repository.reserve(links)
+
+        repository.save([evolve(links[number], info_hashes=whole, status=DownloadStatus.QUEUED) for number in order])
+
+        assert [evolve(link, status=DownloadStatus.QUEUED) for link in links] == list(
+            repository.unsettled(client="client")
+        )
+        assert [links[0].id] == [held.id for held in repository.reserve([record("one", url="https://elsewhere.test/")])]
+
+    def test_another_client_may_hold_the_second_info_hash(self, repository: Repository) -> None:
+        """Records of different clients have nothing to do with each other."""
+        here, there = half_of("one", "v1"), record("one", client="there")
+        repository.reserve([here, there])
+
+        repository.save([evolve(here, info_hashes=there.info_hashes)])
+
+        assert [there.info_hashes] == [found.info_hashes for found in repository.unsettled(client="client")]
 
     def test_saving_an_unknown_record_changes_nothing(self, repository: Repository) -> None:
         """A record that was never reserved is not made by saving it."""

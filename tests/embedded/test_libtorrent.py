@@ -17,7 +17,7 @@ pytest.importorskip("libtorrent", reason="the extra libtorrent is not installed"
 from audiobatch import BatchDownloader, _demo
 from audiobatch._watch import watch
 from audiobatch.clients.libtorrent import LibtorrentClient
-from audiobatch.errors import ClientUnavailable, TorrentRejected
+from audiobatch.errors import ClientUnavailable, TorrentRejected, Unsupported
 from audiobatch.fetchers.http import HttpFetcher
 from audiobatch.metainfo import TorrentFile, parse_magnet, parse_torrent
 from audiobatch.models import AddOptions, TorrentState
@@ -130,7 +130,35 @@ def test_it_is_found_by_each_of_its_info_hashes(engine: LibtorrentClient, kind: 
     found = engine.status([torrent.info_hashes, *links, unknown])
 
     assert set(found) == {torrent.info_hashes, *links}
-    assert found[torrent.info_hashes].state is TorrentState.PAUSED
+    assert {status.info_hashes for status in found.values()} == {torrent.info_hashes}
+    wait_until(
+        lambda: engine.status([torrent.info_hashes])[torrent.info_hashes].state is TorrentState.PAUSED,
+        "it is checked, and still paused",
+    )
+
+
+@pytest.mark.parametrize("half", ["v1", "v2"])
+def test_a_magnet_link_takes_the_metadata_of_a_file(engine: LibtorrentClient, half: str) -> None:
+    """And from then on it is found by both info-hashes; what is no file of it is refused."""
+    torrent = parse_torrent(book("book", kind="hybrid"))
+    topic = {"v1": f"btih:{torrent.info_hashes.v1}", "v2": f"btmh:1220{torrent.info_hashes.v2}"}[half]
+    link = parse_magnet(f"magnet:?xt=urn:{topic}")
+    engine.add(link, AddOptions())
+    (before,) = engine.status([link.info_hashes]).values()
+
+    engine.add(link, AddOptions())
+    with pytest.raises(TorrentRejected):
+        engine.add(evolve(torrent, content=b"de"), AddOptions())
+    engine.add(torrent, AddOptions())
+
+    assert (before.info_hashes, before.has_metadata) == (link.info_hashes, False)
+    wait_until(
+        lambda: (
+            [(each.info_hashes, each.has_metadata) for each in engine.status([link.info_hashes]).values()]
+            == [(torrent.info_hashes, True)]
+        ),
+        "it has its metadata",
+    )
 
 
 def test_a_magnet_link_waits_for_its_metadata(engine: LibtorrentClient) -> None:
@@ -151,6 +179,17 @@ def test_a_save_path_is_relative_to_the_folder(engine: LibtorrentClient, folder:
     list(watch(engine, result.successful, stop=threading.Event(), every=0.05))
 
     assert (folder / "A. Mariner" / "The Lighthouse.m4b").stat().st_size == 1_500_000
+
+
+@pytest.mark.parametrize("path", ["..", "../x", "a/../../x"])
+def test_a_save_path_that_leads_elsewhere_is_refused(engine: LibtorrentClient, path: str) -> None:
+    """Nothing is added."""
+    torrent = parse_torrent(book("book"))
+
+    with pytest.raises(Unsupported, match="save_path"):
+        engine.add(torrent, AddOptions(save_path=path))
+
+    assert engine.status([torrent.info_hashes]) == {}
 
 
 def test_what_libtorrent_refuses_is_rejected(engine: LibtorrentClient) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from audiobatch import Download, DownloadRequest, DownloadStatus
 from audiobatch import errors as e
-from audiobatch.metainfo import InfoHashes, Torrent, parse_magnet, parse_torrent
+from audiobatch.metainfo import InfoHashes, Torrent, TorrentFile, parse_magnet, parse_torrent
 from audiobatch.models import AddOptions, GivenRequest, TorrentState, TorrentStatus
 from audiobatch.protocols import Repository
 from support.torrents import Kind, book
@@ -156,9 +156,12 @@ class World:
 
     Attributes:
         storage: The repository that keeps the records.
-        torrents: What the client has, and for how many more lookups it does not show it.
+        torrents: What the client has, by all that it knows of its info-hashes, and for how many more lookups it does
+            not show it. A magnet link gets the other info-hash of a hybrid when its metadata arrives.
+        with_metadata: What of this has its metadata.
         persisted: What of this a killed client still has.
         absent: What the last lookup did not show, and was not handed over since.
+        bare: What the last lookup showed without its metadata, and was not handed over since.
         sent: In this run, what was handed over, and whether it was plainly refused.
         added: In this run, what came into the client by that.
         answered: In this run, what was handed over with others, and this was clearly answered.
@@ -171,7 +174,9 @@ class World:
     storage: Repository
     name: str = "fake"
     torrents: dict[InfoHashes, int] = field(factory=dict)
+    with_metadata: set[InfoHashes] = field(factory=set)
     persisted: set[InfoHashes] = field(factory=set)
+    bare: set[InfoHashes] = field(factory=set)
     absent: set[InfoHashes] = field(factory=set)
     sent: list[tuple[InfoHashes, bool]] = field(factory=list)
     added: list[InfoHashes] = field(factory=list)
@@ -193,7 +198,8 @@ class World:
         self._queues = {name: list(getattr(plan, name)) for name in ("adds", "all_adds", "looks", "fetches", "storage")}
         self.sent, self.added, self.fetched = [], [], Counter()
         self.answered, self.doubtful = [], []
-        shown = [hashes for hashes, hidden in self.torrents.items() if not hidden]
+        # What lacks its metadata may be worth a fetch.
+        shown = [hashes for hashes, hidden in self.torrents.items() if not hidden and hashes in self.with_metadata]
         records = self.storage.find(list(LEADS_TO), client=self.name).items()
         self.known = {url for url, record in records if any(record.info_hashes.matches(one) for one in shown)}
 
@@ -250,9 +256,29 @@ class World:
             shown = {held for held, hidden in self.torrents.items() if not hidden}
             for held in self.torrents.keys() - shown:
                 self.torrents[held] -= self.has(held, info_hashes)
-            seen = {asked for asked in info_hashes if self.has(asked, shown)}
-            self.absent = (self.absent - seen) | (set(info_hashes) - seen)
-            return dict.fromkeys(seen, TorrentStatus(state=TorrentState.DOWNLOADING, progress=0.0))
+            seen = {asked: held for held in shown for asked in info_hashes if asked.matches(held)}
+            self.absent = (self.absent - seen.keys()) | (set(info_hashes) - seen.keys())
+            bare = {asked for asked, held in seen.items() if held not in self.with_metadata}
+            self.bare = (self.bare - set(info_hashes)) | bare
+            return {
+                asked: TorrentStatus(
+                    state=TorrentState.DOWNLOADING,
+                    progress=0.0,
+                    info_hashes=held,
+                    has_metadata=held in self.with_metadata,
+                )
+                for asked, held in seen.items()
+            }
+
+    def complete(self, hashes: InfoHashes) -> None:
+        """Let metadata arrive: what the client has of this book becomes one torrent, known by both info-hashes."""
+        whole = next(each for each in BOOKS.values() if each.matches(hashes))
+        mine = [held for held in self.torrents if held.matches(whole)]
+        hidden = min(self.torrents.pop(held) for held in mine)
+        self.torrents[whole] = hidden
+        self.with_metadata.add(whole)
+        if self.persisted & set(mine):
+            self.persisted = (self.persisted - set(mine)) | {whole}
 
     def add(self, torrent: Torrent, _: AddOptions, /) -> None:
         """Do with a torrent what is planned; its record must be there, and the last lookup must have missed it."""
@@ -264,7 +290,9 @@ class World:
             answer = "duplicate" if planned == "refuse" and taken else planned
             self._hand_over(hashes, refused=answer in ("refuse", "refuse-applied", "unsupported"))
             if answer in (None, "accept", "unclear-applied", "error-applied", "refuse-applied", "bug-applied"):
-                self._take(hashes)
+                self._take(torrent)
+            elif answer == "duplicate" and self.has(hashes):
+                self._take(torrent)  # from a duplicate the client takes the metadata, although it says no
             if answer == "refuse-applied":
                 # Such a refusal speaks of a duplicate, which the client shows.
                 self.torrents |= {one: 0 for one in self.torrents if one.matches(hashes)}
@@ -284,7 +312,7 @@ class World:
                 if answer != "unsupported":
                     self._hand_over(hashes, refused=False)
                 if is_taken and answer not in ("unsupported", "auth"):
-                    self._take(hashes)
+                    self._take(torrent)
                 if answer in ("accept", "refuse", "duplicate"):
                     self.answered.append(hashes)
             if error := ANSWERS.get(answer):
@@ -295,7 +323,9 @@ class World:
         expect(not self.stop.is_set(), "handed over after the stop")
         for number, torrent in enumerate(torrents):
             hashes = torrent.info_hashes
-            expect(hashes in self.absent, "handed over without a lookup that shows its absence")
+            gives_metadata = isinstance(torrent, TorrentFile) and any(one.matches(hashes) for one in self.bare)
+            is_absent = any(one.matches(hashes) for one in self.absent)
+            expect(is_absent or gives_metadata, "handed over without a lookup that shows its absence")
             expect(not self.has(hashes, [other.info_hashes for other in torrents[:number]]), "twice in one request")
             keys = [key for key in (hashes.v1, hashes.v2) if key]
             records = self.storage.find(keys, client=self.name).values()
@@ -303,12 +333,16 @@ class World:
 
     def _hand_over(self, hashes: InfoHashes, *, refused: bool) -> None:
         self.absent = {one for one in self.absent if not one.matches(hashes)}
+        self.bare = {one for one in self.bare if not one.matches(hashes)}
         self.sent.append((hashes, refused))
 
-    def _take(self, hashes: InfoHashes) -> None:
+    def _take(self, torrent: Torrent) -> None:
+        hashes = torrent.info_hashes
         if not self.has(hashes):
             self.torrents[hashes] = self._plan.hide
             self.added.append(hashes)
+        if isinstance(torrent, TorrentFile):
+            self.complete(hashes)
 
     def find(self, keys: Collection[str], /, *, client: str) -> Mapping[str, Download]:
         """Find, or fail."""

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from audiobatch import BatchDownloader, Download, DownloadFailure, DownloadRequest, DownloadStatus, FailureCode
 from audiobatch.errors import ClientError, RepositoryError
-from audiobatch.metainfo import InfoHashes
+from audiobatch.metainfo import InfoHashes, TorrentFile
 from audiobatch.models import GivenRequest
 from audiobatch.protocols import Repository
 from audiobatch.repositories import sqlite
@@ -77,7 +77,8 @@ class Promise(RuleBasedStateMachine):
 
     After a recovery in which nothing fails:
 
-    11. Everything that was owed is in the client, reported as a success, and recorded as queued.
+    11. Everything that was owed is in the client, reported as a success, and recorded as queued; and where a record
+        held a file, the client has its metadata.
     """
 
     def __init__(self) -> None:
@@ -154,6 +155,8 @@ class Promise(RuleBasedStateMachine):
         assert all(isinstance(outcome, Download) for outcome in outcomes)
         after = {record.id: record for record in self.records()}
         assert all(self.world.has(record.info_hashes) for record in before)
+        files = [record.torrent.info_hashes for record in before if isinstance(record.torrent, TorrentFile)]
+        assert all(self.world.has(hashes, self.world.with_metadata & self.world.torrents.keys()) for hashes in files)
         assert {after[record.id].status for record in before} <= {DownloadStatus.QUEUED}
         assert not [record for record in after.values() if record.status is DownloadStatus.RESERVED]
 
@@ -162,6 +165,16 @@ class Promise(RuleBasedStateMachine):
         """Take something out of the client behind our back."""
         for hashes in list(self.world.torrents)[number : number + 1]:
             del self.world.torrents[hashes]
+            self.world.with_metadata.discard(hashes)
+        self.count()
+
+    @rule(number=st.integers(0, 7))
+    def metadata_arrives(self, number: int) -> None:
+        """Let a magnet link find its metadata: the client knows a hybrid by both info-hashes, and two links as one."""
+        for hashes in [hashes for hashes in self.world.torrents if hashes not in self.world.with_metadata]:
+            if number == 0 and hashes in self.world.torrents:
+                self.world.complete(hashes)
+            number -= 1
         self.count()
 
     @rule()
@@ -174,6 +187,7 @@ class Promise(RuleBasedStateMachine):
     def the_client_is_killed(self) -> None:
         """Let the client forget what it had not yet written."""
         kept = self.world.persisted
+        self.world.with_metadata &= kept
         self.world.torrents = {hashes: 0 for hashes in self.world.torrents if hashes in kept}
         self.count()
 

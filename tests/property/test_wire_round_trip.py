@@ -34,7 +34,7 @@ REQUESTS = st.builds(
     category=OPTIONAL,
     tags=st.lists(REQUIRED.filter(lambda tag: "," not in tag), max_size=4),
     save_path=OPTIONAL,
-    paused=st.booleans(),
+    paused=st.none() | st.booleans(),
 )
 FIELDS = [attribute.name for attribute in attrs.fields(DownloadRequest)]
 ANYTHING = st.recursive(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import pytest
 
 from audiobatch import BatchResult, DownloadFailure, RetryPolicy
-from audiobatch.errors import AudiobatchError, TorrentNotFound
+from audiobatch.errors import AudiobatchError, NotAdded, TorrentNotFound
 from audiobatch.metainfo import InfoHashes, Torrent, TorrentFile, parse_torrent
 from audiobatch.models import AddOptions, DownloadRequest, TorrentState, TorrentStatus
 from support.torrents import book
@@ -162,3 +162,50 @@ class FakeBulkClient(FakeClient):
 def codes(result: BatchResult) -> list[str]:
     """Return what became of each item, in short."""
     return [outcome.code if isinstance(outcome, DownloadFailure) else "ok" for outcome in result.outcomes]
+
+
+class SwarmClient(FakeClient):
+    """Knows a magnet link by what it names until its metadata `arrives`, and tells what it knows, as qBittorrent does.
+
+    A file for what is there already is refused; the metadata is taken from it all the same.
+
+    Attributes:
+        takes_metadata: Whether it does so.
+        complete: What of its torrents has its metadata.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.takes_metadata = True
+        self.complete: set[InfoHashes] = set()
+
+    def arrives(self, whole: InfoHashes) -> None:
+        """Let the metadata of a torrent arrive: all that is there of it becomes one, known by all its info-hashes."""
+        options = [self.torrents.pop(held) for held in list(self.torrents) if held.matches(whole)]
+        self.torrents[whole] = options[0]
+        self.complete.add(whole)
+
+    def add(self, torrent: Torrent, options: AddOptions, /) -> None:
+        """Take the torrent, or its metadata, or do what was ordered."""
+        is_there = any(held.matches(torrent.info_hashes) for held in self.torrents)
+        try:
+            super().add(torrent, options)
+        finally:
+            if isinstance(torrent, TorrentFile) and (torrent.info_hashes in self.torrents or is_there):
+                if self.takes_metadata or not is_there:
+                    self.arrives(torrent.info_hashes)
+                else:
+                    self.torrents.pop(torrent.info_hashes, None)
+        if is_there:
+            raise NotAdded("a duplicate")
+
+    def status(self, info_hashes: Collection[InfoHashes], /) -> Mapping[InfoHashes, TorrentStatus]:
+        """Tell which of them are there, and what it knows of each."""
+        found = super().status(info_hashes)
+        return {asked: self._status(asked) for asked in found}
+
+    def _status(self, asked: InfoHashes) -> TorrentStatus:
+        held = next(held for held in self.torrents if held.matches(asked))
+        return TorrentStatus(
+            state=TorrentState.DOWNLOADING, progress=0.0, info_hashes=held, has_metadata=held in self.complete
+        )

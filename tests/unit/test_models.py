@@ -123,7 +123,14 @@ def test_tags_are_kept_as_a_tuple(tags: list[str] | tuple[str, ...]) -> None:
     assert asked(tags=tags).tags == tuple(tags)
 
 
-@pytest.mark.parametrize("paused", [None, 0, 1, "true", "no"])
+@pytest.mark.parametrize("paused", [None, True, False])
+def test_paused_may_be_left_to_the_client(paused: bool | None) -> None:  # noqa: FBT001
+    """None, which is the default, is told from False: the client's own settings decide."""
+    assert asked().paused is None
+    assert asked(paused=paused).paused is asked(paused=paused).options.paused is paused
+
+
+@pytest.mark.parametrize("paused", [0, 1, "true", "no"])
 def test_paused_is_true_or_false(paused: object) -> None:
     """A text like `no` would be true otherwise."""
     assert refusal(paused=paused) == "paused must be true or false"

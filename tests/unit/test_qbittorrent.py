@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import json
 import re
 import socket
 import zlib
@@ -41,12 +42,16 @@ TORRENT = parse_torrent(book("Dune", comment=b"\r\n\r\n--\xff\x00\r\n"))
 MAGNET = parse_magnet(f"magnet:?xt=urn:btih:{TORRENT.info_hashes.v1}&tr=http://t/?a%3Db")
 HYBRID = parse_torrent(book("Emma", kind="hybrid")).info_hashes
 V1, V2 = str(HYBRID.v1), str(HYBRID.v2)
-DEFAULTS = {"paused": "false", "stopped": "false"}
 
 
 def v1_of(text: str) -> InfoHashes:
-    """Make up the info-hash of some torrent."""
-    return InfoHashes(v1=hashlib.sha1(text.encode()).hexdigest())
+    """Make up the info-hash of some torrent file."""
+    return InfoHashes(v1=hashlib.sha1(text.encode()).hexdigest(), complete=True)
+
+
+def row(v1: str = "", v2: str = "", **fields: object) -> dict[str, object]:
+    """Make a row of the list as 4.4 and later do."""
+    return {"hash": (v2 or v1)[:40], "infohash_v1": v1, "infohash_v2": v2, **fields}
 
 
 @frozen
@@ -485,7 +490,7 @@ class TestAdd:
 
         (request,) = wire.requests
         file = {f"{TORRENT.info_hashes.v1}.torrent": TORRENT.content}
-        assert parts_of(request) == file | {name: value.encode() for name, value in DEFAULTS.items()}
+        assert parts_of(request) == file
         assert request.headers["content-length"] == str(len(request.content))
         assert not {"transfer-encoding", "origin", "referer"} & request.headers.keys()
 
@@ -494,6 +499,7 @@ class TestAdd:
         [
             (AddOptions(), {}),
             (AddOptions(paused=True), {"paused": "true", "stopped": "true"}),
+            (AddOptions(paused=False), {"paused": "false", "stopped": "false"}),
             (AddOptions(category="böcker/sci-fi"), {"category": "böcker/sci-fi"}),
             (AddOptions(tags=("new", "to sort")), {"tags": "new,to sort"}),
             (AddOptions(save_path="/books/ä"), {"savepath": "/books/ä", "autoTMM": "false"}),
@@ -509,19 +515,94 @@ class TestAdd:
         qbt.add(TORRENT, options)
 
         magnet, file = wire.requests
-        assert form_of(magnet) == {"urls": MAGNET.uri} | DEFAULTS | fields
-        expected = {name: value.encode() for name, value in (DEFAULTS | fields).items()}
+        assert form_of(magnet) == {"urls": MAGNET.uri} | fields
+        expected = {name: value.encode() for name, value in fields.items()}
         assert {name: value for name, value in parts_of(file).items() if ".torrent" not in name} == expected
 
-    @pytest.mark.parametrize("category", ["/a", "a/", "a//b", "a\\b", "/"])
-    def test_a_category_that_would_be_dropped_is_not_sent(
+    @pytest.mark.parametrize(
+        "category",
+        [
+            *["/a", "a/", "a//b", "a\\b", "/", "\\", "..\\a", ""],
+            *["..", ".", "../x", "a/../b", "a/..", "a/.", "./a", "a/./b", "...", "a/..../b"],
+            *[".. ", " ..", "a/.. /b", "..\u00a0", "a/ ", "..?", "..:/a", '"', "a/|/b"],
+            *["a\nb", "a\tb", "a\x00b", "a\x1bb", "a\x7fb", "a\x85b", "a\u2028b", "a\u2029b", "a\ud800b"],
+            *[
+                "x" * 256,
+                "a/" + "x" * 256,
+                "ü" * 128,
+                "\U0001f600" * 64,
+                "/".join(["y" * 200] * 10),
+                "x/" * 10**6 + "x",
+            ],
+        ],
+        ids=lambda category: ascii(category[:12]),
+    )
+    def test_a_category_that_leads_elsewhere_is_not_sent(
         self, qbt: QBittorrentClient, wire: Wire, category: str
     ) -> None:
-        """The torrent would be taken, and the category silently left out."""
+        """The torrent would be taken, and the category be left out, changed, or lead out of qBittorrent's folder."""
         with pytest.raises(Unsupported, match="category"):
             qbt.add(TORRENT, AddOptions(category=category))
 
         assert not wire.requests
+
+    @pytest.mark.parametrize(
+        "category",
+        [
+            "a",
+            "a/b/c",
+            "...a",
+            "a..b",
+            ".hidden",
+            "a.",
+            "Sci-Fi / Fantasy",
+            "C:/x",
+            "~",
+            "ü" * 127,
+            "x" * 255,
+            "a/b" * 60,
+        ],
+        ids=lambda category: ascii(category[:12]),
+    )
+    def test_a_category_that_is_kept_is_sent(self, qbt: QBittorrentClient, wire: Wire, category: str) -> None:
+        """As it is."""
+        wire.answer(ADD, text="Ok.")
+
+        qbt.add(MAGNET, AddOptions(category=category))
+
+        assert form_of(wire.requests[0])["category"] == category
+
+    @pytest.mark.parametrize(
+        ("options", "match"),
+        [
+            *[(AddOptions(tags=("good", tag)), "tag") for tag in ("a,b", "a\nb", "a\x00", "a\u2028", "x" * 5000)],
+            *[
+                (AddOptions(save_path=path), "save_path")
+                for path in ("..", "../x", "/a/../b", "/a/..", "a\\..\\b", "C:\\..", "/a/.. /b", "/a\nb", "/a\x00b")
+            ],
+            *[
+                (AddOptions(save_path=path), "save_path")
+                for path in ("/" + "x" * 256, "/" + "ü" * 128, "C:\\" + "x" * 256, "/" + "/".join(["y" * 200] * 21))
+            ],
+        ],
+    )
+    def test_what_would_become_another_path_or_field_is_not_sent(
+        self, qbt: QBittorrentClient, wire: Wire, options: AddOptions, match: str
+    ) -> None:
+        """A tag with a comma would be two; a path with a part that is too long can be made on no disk."""
+        with pytest.raises(Unsupported, match=match):
+            qbt.add(TORRENT, options)
+
+        assert not wire.requests
+
+    @pytest.mark.parametrize("path", ["/books", "/a..b/...", "C:\\Books\\New", "rel/ative", "/" + "x" * 255, "/a/./b"])
+    def test_a_save_path_that_is_kept_is_sent(self, qbt: QBittorrentClient, wire: Wire, path: str) -> None:
+        """As it is."""
+        wire.answer(ADD, text="Ok.")
+
+        qbt.add(MAGNET, AddOptions(save_path=path))
+
+        assert form_of(wire.requests[0])["savepath"] == path
 
     @pytest.mark.parametrize(
         ("status", "text", "kind"),
@@ -557,11 +638,10 @@ class TestAddAll:
 
         (request,) = wire.requests
         files = {f"{file.info_hashes.primary}.torrent": file.content for file in self.FILES}
-        assert parts_of(request) == files | {name: value.encode() for name, value in DEFAULTS.items()}
+        assert parts_of(request) == files
         assert len({name.lower() for name in files}) == 3
         heads = self.heads_of(request)
         assert heads == [
-            *(f'form-data; name="{name}"' for name in DEFAULTS),
             *(f'form-data; name="torrents"; filename="{name}"' for name in files),
         ]
         assert request.headers["content-length"] == str(len(request.content))
@@ -573,13 +653,13 @@ class TestAddAll:
         qbt.add_all(self.LINKS, AddOptions())
 
         (request,) = wire.requests
-        assert form_of(request) == {"urls": "\n".join(link.uri for link in self.LINKS)} | DEFAULTS
+        assert form_of(request) == {"urls": "\n".join(link.uri for link in self.LINKS)}
         assert form_of(request)["urls"].count("\n") == 1
 
     @pytest.mark.parametrize(
         ("options", "fields"),
         [
-            (AddOptions(), DEFAULTS),
+            (AddOptions(), {}),
             (
                 AddOptions(category="böcker", tags=("new", "to sort"), save_path="/ä", paused=True),
                 {
@@ -851,19 +931,21 @@ class TestStatus:
     @pytest.mark.parametrize(
         "ids",
         [
-            f'"hash": "{V1}"',
-            f'"hash": "{V2[:40].upper()}"',
-            f'"hash": "0", "infohash_v1": "{V1}", "infohash_v2": ""',
-            f'"hash": "0", "infohash_v1": "", "infohash_v2": "{V2.upper()}"',
+            {"hash": V1},
+            {"hash": V2[:40].upper()},
+            {"hash": "0", "infohash_v1": V1, "infohash_v2": ""},
+            {"hash": "0", "infohash_v1": "", "infohash_v2": V2.upper()},
         ],
     )
-    def test_any_id_of_a_row_counts(self, qbt: QBittorrentClient, wire: Wire, ids: str) -> None:
-        """What is found stands under the key that was given; what is not there is absent."""
-        wire.answer(INFO, text=f'[{{"hash": "f"}}, {{"state": "moving", "progress": 0.5, {ids}}}]')
+    def test_any_id_of_a_row_counts(self, qbt: QBittorrentClient, wire: Wire, ids: dict[str, str]) -> None:
+        """What is found stands under the key that was given, with what the row names; what is not there is absent."""
+        wire.answer(INFO, text=json.dumps([{"hash": "f"}, {"state": "moving", "progress": 0.5, **ids}]))
+        named = [ids.get(name, "").lower() or None for name in ("infohash_v1", "infohash_v2")]
 
         found = qbt.status([v1_of("not there"), HYBRID])
 
-        assert found == {HYBRID: TorrentStatus(state=TorrentState.CHECKING, progress=0.5)}
+        hashes = InfoHashes(v1=named[0], v2=named[1]) if any(named) else None
+        assert found == {HYBRID: TorrentStatus(state=TorrentState.CHECKING, progress=0.5, info_hashes=hashes)}
 
     @pytest.mark.parametrize(
         ("state", "names"),
@@ -901,3 +983,139 @@ class TestStatus:
         wire.answer(INFO, text=f'[{{"hash": "{V1}", "state": 7, "progress": {written}}}]')
 
         assert qbt.status([HYBRID]) == {HYBRID: TorrentStatus(state=TorrentState.DOWNLOADING, progress=progress)}
+
+    @pytest.mark.parametrize(
+        ("fields", "told"),
+        [
+            ({}, None),
+            ({"total_size": None}, None),
+            ({"total_size": -1, "state": "pausedDL"}, False),
+            ({"total_size": 0}, True),
+            ({"total_size": -1, "has_metadata": False}, False),
+            ({"total_size": 5, "has_metadata": True}, True),
+            ({"total_size": 5, "has_metadata": "yes"}, True),
+        ],
+    )
+    def test_metadata_is_told_from_a_magnet_link_without_it(
+        self,
+        qbt: QBittorrentClient,
+        wire: Wire,
+        fields: dict[str, object],
+        told: bool | None,  # noqa: FBT001
+    ) -> None:
+        """By its own field in 5.1 and later, and by a size of -1 in 4.5."""
+        wire.answer(INFO, text=json.dumps([row(V1, V2, **fields)]))
+
+        (status,) = qbt.status([HYBRID]).values()
+
+        assert status.has_metadata is told
+        assert status.info_hashes == HYBRID
+        assert status.info_hashes.complete is (told is True)
+
+    @pytest.mark.parametrize("named", [("x", ""), ("", "y"), ("", ""), (V1[:-1], V2)])
+    def test_info_hashes_that_are_none_are_not_learnt(
+        self, qbt: QBittorrentClient, wire: Wire, named: tuple[str, str]
+    ) -> None:
+        """The torrent is there all the same."""
+        wire.answer(INFO, text=json.dumps([row(*named) | {"hash": V1}]))
+
+        assert [status.info_hashes for status in qbt.status([HYBRID]).values()] == [None]
+
+
+class TestTheOtherInfoHash:
+    """A hybrid torrent that qBittorrent knows by another info-hash than we do."""
+
+    HALF = InfoHashes(v1=V1)
+
+    def test_what_is_missing_is_looked_for_in_the_list(self, qbt: QBittorrentClient, wire: Wire) -> None:
+        """Once, among those that have a v2 info-hash: what it says completes what we know."""
+        there = row(V1, V2, total_size=4, state="stalledUP", progress=1)
+        wire.answer(INFO, text="[]")
+        wire.answer(INFO, text=json.dumps([row("a" * 40, "b" * 64), there, row("c" * 40)]))
+
+        found = qbt.status([self.HALF, InfoHashes(v1="d" * 40)])
+
+        assert list(found) == [self.HALF]
+        assert found[self.HALF].info_hashes == HYBRID
+        assert found[self.HALF].state is TorrentState.COMPLETE
+        assert [form_of(request) for request in wire.requests] == [
+            {"hashes": f"{V1}|{'d' * 40}"},
+            {"sort": "infohash_v2", "reverse": "true", "limit": "1000", "offset": "0"},
+        ]
+
+    @pytest.mark.parametrize(
+        "asked", [HYBRID, InfoHashes(v2=V2), TORRENT.info_hashes, InfoHashes(v1=V1, complete=True)]
+    )
+    def test_what_cannot_hide_is_not_searched_for(self, qbt: QBittorrentClient, wire: Wire, asked: InfoHashes) -> None:
+        """Where both are known, the v2 one is, or a file has shown that there is no other: absent is absent."""
+        wire.answer(INFO, text="[]")
+
+        assert qbt.status([asked]) == {}
+        assert wire.calls == [INFO]
+
+    def test_what_was_found_is_not_searched_for(self, qbt: QBittorrentClient, wire: Wire) -> None:
+        """As every magnet link of a v1 torrent is."""
+        wire.answer(INFO, text=json.dumps([row(V1)]))
+
+        assert list(qbt.status([self.HALF])) == [self.HALF]
+        assert wire.calls == [INFO]
+
+    def test_generations_without_v2_have_nothing_that_hides(self, qbt: QBittorrentClient, wire: Wire) -> None:
+        """Up to 4.3 the list cannot be sorted by it, and every torrent is known by its v1 info-hash."""
+        wire.answer(INFO, text="[]")
+        wire.answer(INFO, 400, "'sort' parameter is invalid")
+
+        assert qbt.status([self.HALF]) == {}
+
+    @pytest.mark.parametrize("at", [0, 999, 1000, 1999])
+    def test_it_is_found_on_each_page(self, qbt: QBittorrentClient, wire: Wire, at: int) -> None:
+        """And no page is asked for after that."""
+        rows = [row(f"{number:040x}", f"{number + 1:064x}") for number in range(2000)]
+        rows[at] = row(V1, V2)
+        wire.answer(INFO, text="[]")
+        for start in range(0, at + 1, 1000):
+            wire.answer(INFO, text=json.dumps(rows[start : start + 1000]))
+
+        assert list(qbt.status([self.HALF])) == [self.HALF]
+        assert [form_of(request)["offset"] for request in wire.requests[1:]] == ["0", "1000"][: at // 1000 + 1]
+
+    @pytest.mark.parametrize("behind", [0, 1, 1000], ids=["nothing", "one", "the first page again"])
+    def test_the_search_ends(self, qbt: QBittorrentClient, wire: Wire, behind: int) -> None:
+        """Behind a full page may come the rest, nothing, or up to 5.1 the first page once more."""
+        page = [row(f"{number:040x}", f"{number + 1:064x}") for number in range(1000)]
+        wire.answer(INFO, text="[]")
+        wire.answer(INFO, text=json.dumps(page))
+        wire.answer(INFO, text=json.dumps(page[:behind]))
+
+        assert qbt.status([self.HALF]) == {}
+
+    def test_a_full_page_whose_last_has_no_v2_is_the_last(self, qbt: QBittorrentClient, wire: Wire) -> None:
+        """Of 30,000 torrents, one page is asked for."""
+        wire.answer(INFO, text="[]")
+        wire.answer(INFO, text=json.dumps([row(f"{number:040x}") for number in range(1000)]))
+
+        assert qbt.status([self.HALF]) == {}
+
+    def test_a_search_without_end_is_given_up(
+        self, qbt: QBittorrentClient, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Then nobody can say that it is absent."""
+        monkeypatch.setattr("audiobatch.clients.qbittorrent._PAGE", 1)
+        monkeypatch.setattr("audiobatch.clients.qbittorrent._MAX_PAGES", 3)
+        wire.answer(INFO, text="[]")
+        for number in range(3):
+            wire.answer(INFO, text=json.dumps([row(f"{number:040x}", f"{number + 1:064x}")]))
+
+        with pytest.raises(ClientError, match="too many"):
+            qbt.status([self.HALF])
+
+    @pytest.mark.parametrize(("status", "text"), [(502, ""), (200, HTML), (200, "{}")])
+    def test_a_search_that_fails_is_no_absence(
+        self, qbt: QBittorrentClient, wire: Wire, status: int, text: str
+    ) -> None:
+        """It is an error, as for every look-up."""
+        wire.answer(INFO, text="[]")
+        wire.answer(INFO, status, text)
+
+        with pytest.raises(ClientUnavailable):
+            qbt.status([self.HALF])

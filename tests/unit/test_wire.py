@@ -31,7 +31,7 @@ REQUEST_DATA = {
     "category": None,
     "tags": ["one", "two"],
     "save_path": None,
-    "paused": False,
+    "paused": None,
 }
 
 

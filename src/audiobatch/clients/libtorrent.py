@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from audiobatch._closing import Closing
 from audiobatch.clients._resume_data import ResumeData
-from audiobatch.errors import ClientUnavailable, TorrentRejected
+from audiobatch.errors import ClientUnavailable, TorrentRejected, Unsupported
 from audiobatch.metainfo import InfoHashes, MagnetLink, Torrent
 from audiobatch.models import AddOptions, TorrentState, TorrentStatus
 
@@ -79,11 +79,18 @@ class LibtorrentClient(Closing):
         return f"LibtorrentClient({str(self._save_to)!r})"
 
     def add(self, torrent: Torrent, options: AddOptions, /) -> None:
-        """Add one torrent and start it, unless it is to be paused; see `TorrentClient.add`."""
+        """Add one torrent and start it, unless ``paused`` is True; see `TorrentClient.add`.
+
+        Raises:
+            Unsupported: The save path leads out of a folder, with a part ``..``.
+        """
         self.check()
-        if self._find(torrent.info_hashes) is not None:
-            return
+        if ".." in Path(options.save_path or "").parts:
+            raise Unsupported("the embedded engine would save in another folder: give a save_path without ..")
         try:
+            if (handle := self._find(torrent.info_hashes)) is not None:
+                _complete(handle, torrent)
+                return
             if isinstance(torrent, MagnetLink):
                 parameters = lt.parse_magnet_uri(torrent.uri)
             else:
@@ -180,8 +187,22 @@ class LibtorrentClient(Closing):
             _log.warning("the embedded engine cannot note its progress: %s", error)
 
 
+def _complete(handle: lt.torrent_handle, torrent: Torrent) -> None:
+    """Give a torrent that still waits for its metadata that of a file."""
+    if isinstance(torrent, MagnetLink) or handle.status().has_metadata:
+        return
+    if (info := lt.load_torrent_buffer(torrent.content).ti) is not None:
+        handle.set_metadata(info.info_section())
+
+
 def _read(status: lt.torrent_status) -> TorrentStatus:
-    return TorrentStatus(state=_state(status), progress=status.progress)
+    v1, v2 = (str(each) if any(each.to_bytes()) else None for each in (status.info_hashes.v1, status.info_hashes.v2))
+    return TorrentStatus(
+        state=_state(status),
+        progress=status.progress,
+        info_hashes=InfoHashes(v1=v1, v2=v2, complete=status.has_metadata),
+        has_metadata=status.has_metadata,
+    )
 
 
 def _state(status: lt.torrent_status) -> TorrentState:

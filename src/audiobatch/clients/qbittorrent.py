@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 import httpx
 
@@ -12,7 +12,8 @@ from audiobatch._closing import Closing
 from audiobatch._tls import Verify
 from audiobatch.clients._exchange import MAX_LIST, MAX_WORDS
 from audiobatch.clients._http import HttpConnection, UploadedFile
-from audiobatch.clients._json_rows import rows_in
+from audiobatch.clients._qbittorrent_options import add_fields
+from audiobatch.clients._qbittorrent_rows import rows_of, statuses_by_id
 from audiobatch.errors import (
     ClientAuthError,
     ClientError,
@@ -20,27 +21,13 @@ from audiobatch.errors import (
     ConfigurationError,
     NotAdded,
     TorrentRejected,
-    Unsupported,
 )
 from audiobatch.metainfo import InfoHashes, MagnetLink, Torrent
-from audiobatch.models import AddOptions, TorrentState, TorrentStatus
+from audiobatch.models import AddOptions, TorrentStatus
 
-# Every state of 4.1 to 5.3. One that is not here is newer, and counts as downloading.
-_STATES: Final = {
-    **dict.fromkeys(("error", "missingFiles", "unknown"), TorrentState.ERROR),
-    **dict.fromkeys(("uploading", "queuedUP", "stalledUP", "forcedUP", "pausedUP", "stoppedUP"), TorrentState.COMPLETE),
-    **dict.fromkeys(
-        ("checkingUP", "checkingDL", "checkingResumeData", "queuedForChecking", "moving"), TorrentState.CHECKING
-    ),
-    **dict.fromkeys(
-        ("downloading", "metaDL", "forcedMetaDL", "stalledDL", "forcedDL", "allocating"), TorrentState.DOWNLOADING
-    ),
-    **dict.fromkeys(("pausedDL", "stoppedDL"), TorrentState.PAUSED),
-    "queuedDL": TorrentState.QUEUED,
-}
-
-# qBittorrent takes a torrent with another name too, and silently leaves the category out.
-_CATEGORY: Final = re.compile(r"[^\\/]+(/[^\\/]+)*")
+_PAGE: Final = 1000
+"""Rows of the list that are asked for at once: about 1.4 kB each."""
+_MAX_PAGES: Final = 100
 
 _VERSION: Final = re.compile(r"[0-9]{1,5}(\.[0-9]{1,5}){1,3}")
 _FIRST_WITH_KEYS: Final = (2, 14, 1)  # of the Web API, on the way to 5.2.0
@@ -111,14 +98,16 @@ class QBittorrentClient(Closing):
         """Hand over one torrent; see `TorrentClient.add`.
 
         Raises:
-            Unsupported: The category is not one that qBittorrent can make: it has a
-                backslash, or a slash at an end or next to another one.
+            Unsupported: The category, a tag or the save path is one that qBittorrent would drop,
+                change, or take for another folder: a category with a backslash, with an empty part, or
+                with one such as ``..``; a save path with a part ``..``; a tag with a comma; control
+                characters; a part of more than 255 bytes, which no disk takes.
         """
         self.add_all([torrent], options)
 
     def add_all(self, torrents: Sequence[Torrent], options: AddOptions, /) -> None:
         """Hand over several torrents; see `SupportsBulkAdd.add_all`."""
-        fields = _add_fields(options)
+        fields = add_fields(options)
         links = [torrent.uri for torrent in torrents if isinstance(torrent, MagnetLink)]
         if links:
             fields["urls"] = "\n".join(links)
@@ -143,17 +132,41 @@ class QBittorrentClient(Closing):
             raise ClientUnavailable("something other than qBittorrent answered the add")
 
     def status(self, info_hashes: Collection[InfoHashes], /) -> Mapping[InfoHashes, TorrentStatus]:
-        """Look up torrents; see `TorrentClient.status`."""
+        """Look up torrents; see `TorrentClient.status`.
+
+        qBittorrent finds a hybrid torrent by its v2 info-hash alone, as soon as it has the metadata. So what is
+        missing, and is known by a v1 info-hash that may be one of two, is looked for in the list. That takes
+        one request more, for the torrents that have a v2 info-hash.
+        """
         if not info_hashes:
             return {}  # an empty list of hashes would mean all torrents
         ids = [client_id for hashes in info_hashes for client_id in hashes.client_ids if len(client_id) == 40]
-        answer = self._call("torrents/info", data={"hashes": "|".join(ids)})
-        found = {key: status for row in _rows(answer) for key, status in _read(row)}
+        found = statuses_by_id(rows_of(self._call("torrents/info", data={"hashes": "|".join(ids)})))
+        hidden = {hashes.v1 for hashes in info_hashes if hashes.v1 and hashes.may_be_half} - found.keys()
+        if hidden:
+            found |= self._search(hidden)
         return {
             hashes: found[known]
             for hashes in info_hashes
             if (known := next((client_id for client_id in hashes.client_ids if client_id in found), None))
         }
+
+    def _search(self, wanted: Collection[str]) -> Mapping[str, TorrentStatus]:
+        """Look for v1 info-hashes among the torrents that have a v2 info-hash too; these come first in the list."""
+        found: dict[str, TorrentStatus] = {}
+        order = {"sort": "infohash_v2", "reverse": "true", "limit": str(_PAGE)}
+        for page in range(_MAX_PAGES):
+            answer = self._call("torrents/info", data={**order, "offset": str(page * _PAGE)})
+            if answer.status_code == 400:
+                return {}  # up to 4.3 no row has this field, because no torrent is known by it
+            rows = list(rows_of(answer))  # of one page
+            more = statuses_by_id(rows)
+            # Up to 5.1, what would be the page after the last one is the first one again.
+            at_the_end = len(rows) != _PAGE or not rows[-1].get("infohash_v2") or more.keys() <= found.keys()
+            found |= more
+            if at_the_end or found.keys() >= set(wanted):
+                return found
+        raise ClientError(f"qBittorrent has more than {_PAGE * _MAX_PAGES} v2 torrents: too many to look through")
 
     def check(self) -> None:
         """Log in if need be and see that it is qBittorrent that answers; see `SupportsCheck`.
@@ -270,43 +283,3 @@ def _read_login(username: str | None, password: str | None, api_key: str | None)
 def _is_its_own(refusal: httpx.Response) -> bool:
     """Tell qBittorrent's own 401 from that of a proxy, which says what login it wants (RFC 9110, 11.6.1)."""
     return "www-authenticate" not in refusal.headers
-
-
-def _add_fields(options: AddOptions) -> dict[str, str]:
-    if options.category is not None and not _CATEGORY.fullmatch(options.category):
-        raise Unsupported(
-            "qBittorrent cannot make this category: no backslash, and no slash at an end or next to another one"
-        )
-    paused = "true" if options.paused else "false"
-    # Called "paused" up to 4.6 and "stopped" since 5.0; the other one is ignored.
-    fields = {"paused": paused, "stopped": paused}
-    if options.category is not None:
-        fields["category"] = options.category
-    if options.tags:
-        fields["tags"] = ",".join(options.tags)
-    if options.save_path is not None:
-        # Up to 4.5 the path is ignored when automatic management is the default.
-        fields |= {"savepath": options.save_path, "autoTMM": "false"}
-    return fields
-
-
-def _rows(answer: httpx.Response) -> Iterator[dict[str, Any]]:
-    try:
-        yield from rows_in(answer.content)
-    except ValueError:
-        broken = True
-    else:
-        broken = False
-    if broken:
-        raise ClientUnavailable("qBittorrent gave a list of torrents that cannot be read")
-
-
-def _read(row: Mapping[str, Any]) -> Iterator[tuple[str, TorrentStatus]]:
-    """Give the status of a torrent under each id that the row names (``infohash_v1`` and ``_v2`` since 4.4)."""
-    progress = row.get("progress")
-    # The order of the comparison makes a NaN count as 0.
-    part = float(min(1, max(0, progress))) if isinstance(progress, int | float) else 0.0
-    status = TorrentStatus(state=_STATES.get(str(row.get("state")), TorrentState.DOWNLOADING), progress=part)
-    for key in ("hash", "infohash_v1", "infohash_v2"):
-        if row.get(key):
-            yield str(row[key]).lower(), status

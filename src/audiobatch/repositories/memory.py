@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import attrs
 
+from audiobatch.metainfo import InfoHashes
 from audiobatch.models import Download
 
 
@@ -56,8 +57,20 @@ class MemoryRepository:
             for download in downloads:
                 if (record := self._records.get(download.id)) is not None:
                     self._records[download.id] = attrs.evolve(
-                        record, request=download.request, status=download.status, torrent=download.torrent
+                        record,
+                        request=download.request,
+                        status=download.status,
+                        torrent=download.torrent,
+                        info_hashes=self._learned(record, download),
                     )
+
+    def _learned(self, record: Download, download: Download) -> InfoHashes:
+        joined = record.info_hashes.joined(download.info_hashes)
+        if joined == record.info_hashes:
+            return joined
+        # Where another record holds the new one, that one keeps it.
+        others = (other for other in self._records.values() if other.client == record.client and other.id != record.id)
+        return record.info_hashes if any(other.info_hashes.matches(joined) for other in others) else joined
 
     def unsettled(self, *, client: str) -> Iterator[Download]:
         """Yield what a recovery has to look at; see `Repository.unsettled`."""

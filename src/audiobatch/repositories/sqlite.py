@@ -136,6 +136,7 @@ class SQLiteRepository(Closing):
                     "UPDATE downloads SET torrent_url = ?, request = ?, status = ? WHERE id = ?",
                     (download.request.torrent_url, _dump_request(download), download.status, download.id),
                 )
+                _learn(connection, download)
                 _write_torrent(connection, download)
 
     def unsettled(self, *, client: str) -> Iterator[Download]:
@@ -297,6 +298,19 @@ def _insert(connection: sqlite3.Connection, download: Download) -> Download:
     )
     _write_torrent(connection, download)
     return download
+
+
+def _learn(connection: sqlite3.Connection, download: Download) -> None:
+    """Add the second info-hash of a hybrid; where another record holds it, that one keeps it."""
+    hashes = {"id": download.id, "v1": download.info_hashes.v1, "v2": download.info_hashes.v2}
+    if None in hashes.values():
+        return
+    for missing, known in (("v1", "v2"), ("v2", "v1")):
+        connection.execute(
+            f"UPDATE OR IGNORE downloads SET {missing} = :{missing}"
+            f" WHERE id = :id AND {missing} IS NULL AND {known} = :{known}",
+            hashes,
+        )
 
 
 def _write_torrent(connection: sqlite3.Connection, download: Download) -> None:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections, transaction
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    Error,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connections,
+    transaction,
+)
 from django.db.models import Q, QuerySet
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
@@ -70,6 +78,17 @@ class DjangoRepository:
         with self._transaction():
             for download in downloads:
                 self._records.filter(id=download.id).update(**_changing_fields(download))
+                self._learn(download)
+
+    def _learn(self, download: Download) -> None:
+        """Add the second info-hash of a hybrid; where another record holds it, that one keeps it."""
+        hashes = {"v1": download.info_hashes.v1, "v2": download.info_hashes.v2}
+        if None in hashes.values():
+            return
+        for missing, known in (("v1", "v2"), ("v2", "v1")):
+            rows = self._records.filter(id=download.id, **{f"{missing}__isnull": True, known: hashes[known]})
+            with suppress(IntegrityError), transaction.atomic(using=self._using):
+                rows.update(**{missing: hashes[missing]})
 
     def unsettled(self, *, client: str) -> Iterator[Download]:
         """Yield what a recovery has to look at, oldest first."""
