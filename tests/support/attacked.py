@@ -77,7 +77,7 @@ def _check(url: str, **options: float) -> None:
 
 def _look_up(url: str, **options: float) -> None:
     with QBittorrentClient(url, **options) as client:  # type: ignore[arg-type]
-        client.status([InfoHashes(v1="0" * 40)])
+        client.status([InfoHashes(v1="0" * 40, complete=True)])
 
 
 def _check_through_a_given_client(url: str, **options: float) -> None:
@@ -87,7 +87,7 @@ def _check_through_a_given_client(url: str, **options: float) -> None:
 
 def _look_up_through_a_given_client(url: str, **options: float) -> None:
     with httpx.Client(trust_env=False) as http:
-        QBittorrentClient(url, http=http, **options).status([InfoHashes(v1="0" * 40)])  # type: ignore[arg-type]
+        QBittorrentClient(url, http=http, **options).status([InfoHashes(v1="0" * 40, complete=True)])  # type: ignore[arg-type]
 
 
 CALLS: Final[dict[str, Callable[..., None]]] = {

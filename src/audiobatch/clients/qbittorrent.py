@@ -159,10 +159,13 @@ class QBittorrentClient(Closing):
             answer = self._call("torrents/info", data={**order, "offset": str(page * _PAGE)})
             if answer.status_code == 400:
                 return {}  # up to 4.3 no row has this field, because no torrent is known by it
-            rows = list(rows_of(answer))  # of one page
-            more = statuses_by_id(rows)
+            more: dict[str, TorrentStatus] = {}
+            count, last = 0, None
+            for count, row in enumerate(rows_of(answer), start=1):  # noqa: B007 - the last one counts
+                more |= statuses_by_id([row])
+                last = row.get("infohash_v2")
             # Up to 5.1, what would be the page after the last one is the first one again.
-            at_the_end = len(rows) != _PAGE or not rows[-1].get("infohash_v2") or more.keys() <= found.keys()
+            at_the_end = count != _PAGE or not last or more.keys() <= found.keys()
             found |= more
             if at_the_end or found.keys() >= set(wanted):
                 return found
