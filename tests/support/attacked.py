@@ -42,7 +42,12 @@ def attacked(harmless: str, url: str, **options: float) -> Damage:
     return Damage(**json.loads(ended.stdout))
 
 
-def _memory(kind: str) -> int:
+def reset_peak() -> None:
+    """Forget the most that this process had so far."""
+    _CLEAR.write_text("5")
+
+
+def memory(kind: str) -> int:
     """Return the bytes that this process has (VmRSS), or had at the most since the last reset (VmHWM)."""
     lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
     return int(lines[kind].split()[0]) * 1024
@@ -57,14 +62,14 @@ def _fetch(url: str, **options: int) -> None:
 def _suffer(url: str, **options: int) -> Damage:
     error = None
     # What the system says, for a tracer of Python's own would not see what zlib and OpenSSL take.
-    _CLEAR.write_text("5")
-    before, start = _memory("VmRSS"), time.monotonic()
+    reset_peak()
+    before, start = memory("VmRSS"), time.monotonic()
     try:
         _fetch(url, **options)
     except FetchError as caught:
         error = type(caught).__name__
     seconds = time.monotonic() - start
-    return Damage(error, _memory("VmHWM") - before, seconds)
+    return Damage(error, memory("VmHWM") - before, seconds)
 
 
 if __name__ == "__main__":
