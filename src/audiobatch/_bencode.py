@@ -28,20 +28,27 @@ _NOT_BENCODED: Final = "it is not bencoded, or cut short"
 _INT64: Final = range(-(2**63), 2**63)
 
 
+def _any_number_of(*alternatives: str, most: str = "") -> str:
+    # Up to 3.11.4, Python goes on from where the last repetition has failed. What never matches takes it back.
+    return f"(?:{'|'.join(alternatives)}|(?!)){{0,{most}}}+"
+
+
 def _short_texts() -> str:
     """Return a pattern for texts of up to 99 bytes: what a regular expression cannot count, it has to enumerate."""
     tens = (
         f"{tens}(?::.{{{tens}}}|{'|'.join(f'{ones}:.{{{10 * tens + ones}}}' for ones in range(10))})"
         for tens in range(1, 10)
     )
-    return "|".join(("0{1,257}:", *tens))
+    return f"(?:{'|'.join(('0{1,257}:', *tens))})"
 
 
 # Clients read numbers and lengths with zeros before them, up to these numbers of digits.
 _SCALAR = f"i-?[0-9]{{1,20}}e|{_short_texts()}"
-_FLAT = f"(?:{_SCALAR}|(?:[ld]e)++|[ld](?:{_SCALAR})*+e)"
+_EMPTY = "(?:[ld]e)++"
+_FLAT = f"[ld]{_any_number_of(_SCALAR)}e"
+# It is short, because what turns out to be deeper has to be gone through again.
+_SHALLOW = f"[ld]{_any_number_of(_SCALAR, _EMPTY, _FLAT, most='24')}e"
 _LEVELS: Final = 2
-_SHALLOW = f"(?:{_SCALAR}|[ld]{_FLAT}*+e)"  # one value of at most so many levels
 _STEP = "(?:([ld])|(e)|([0-9]{1,257}):)"
 _OPEN, _END, _TEXT = 1, 2, 3
 
@@ -50,9 +57,9 @@ def _compile(pattern: str) -> re.Pattern[bytes]:
     return re.compile(pattern.encode(), re.DOTALL)
 
 
-_VALUE: Final = _compile(f"{_SHALLOW}|{_STEP}")
-_VALUES: Final = _compile(f"(?:(?:[ld]e)++|{_SHALLOW})*+{_STEP}")
-_DEEP_VALUES: Final = _compile(f"(?:{_SCALAR})*+{_STEP}")
+_VALUE: Final = _compile(f"{_SCALAR}|{_STEP}")
+_VALUES: Final = _compile(_any_number_of(_SCALAR, _EMPTY, _SHALLOW) + _STEP)
+_DEEP_VALUES: Final = _compile(_any_number_of(_SCALAR) + _STEP)
 _LENGTH: Final = _compile("([0-9]{1,257}):")
 _NUMBER: Final = _compile("i(-?[0-9]{1,20})e")
 
@@ -60,7 +67,7 @@ _NUMBER: Final = _compile("i(-?[0-9]{1,20})e")
 def _others(*keys: bytes) -> re.Pattern[bytes]:
     """Match all the next members of a dictionary up to one of these keys, or to one that is not so simple."""
     wanted = "|".join(f"{len(key)}:{re.escape(key.decode())}" for key in keys)
-    return _compile(f"(?:(?!0*+(?:{wanted}))(?:{_short_texts()}){_SHALLOW})*+")
+    return _compile(_any_number_of(f"(?!0*(?:{wanted})){_short_texts()}(?:{_SCALAR}|{_SHALLOW})"))
 
 
 _INFO_KEYS: Final = (b"file tree", b"files", b"length", b"meta version", b"name", b"name.utf-8", b"private")

@@ -173,6 +173,8 @@ def _check(document: Document, info: Dictionary, found: Info) -> None:
         return
     if not isinstance(tree, dict):
         raise ValueError("it has no v2 file tree")
+    if has_v1 and not isinstance(info.get(b"files"), list) and len(tree) > 1:
+        raise ValueError(_LISTS_DIFFER)  # beside the one file, be it an empty folder
     _check_alignment(files, piece_length)
     hashed = _v2_files(tree, iter([file for file in files if not file.padding]) if files else None)
     _check_pieces(info.get(b"pieces"), sum(-(-size // piece_length) for size, _ in hashed), required=has_v1)

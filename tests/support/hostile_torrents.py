@@ -27,12 +27,14 @@ FILLINGS: Final = {
     "four levels": b"llll0:eeee",
     "four levels, late": b"l" + b"l0:e" * 60 + b"lll0:eeee",
     "four levels, later": b"ll" + b"le" * 500 + b"0:" * 500 + b"ll0:eeee",
+    "lists of 25": b"l" + b"0:" * 25 + b"e",
+    "lists of 24 lists, late": b"l" + b"l0:e" * 23 + b"lll0:eeee",
     "ninety levels": b"l" * 90 + b"0:" + b"e" * 90,
     "ninety levels of dictionaries": b"d1:a" * 90 + b"0:" + b"e" * 90,
     "files": b"d6:lengthi1e4:pathl1:aee",
     "files with long paths": b"d6:lengthi1e4:pathl" + b"1:a" * 90 + b"ee",
     "files with long names": b"d6:lengthi1e4:pathl200:" + "\U0001f4da".encode() * 50 + b"ee",
-    "v2 files": b"1:ad0:d6:lengthi1e11:pieces root32:" + b"r" * 32 + b"eee",
+    "v2 files": b"1:ad0:d6:lengthi1e11:pieces root32:" + b"r" * 32 + b"ee",
     "the same key again": b"4:name1:a",
     "a key that might be info": b"4:infp1:a",
 }
@@ -107,9 +109,8 @@ def _long_path_pairs(names: int, files: int) -> bytes:
     folders = ["f"] * names
     listed = tuple({"length": 16384, "path": (*folders, f"{number:06}")} for number in range(files))
     tree = b"".join(_tree_file(number, 16384, _sha256(b"x")) for number in range(files))
-    parts = {"file tree": Raw(b"d" + b"1:fd" * names + tree + b"e" * names + b"e"), "files": listed, "length": None}
-    parts["pieces"] = bytes(20 * files)
-    return torrent("hybrid", parts)
+    nested = Raw(b"d" + b"1:fd" * names + tree + b"e" * names + b"e")
+    return torrent("hybrid", {"file tree": nested, "files": listed, "length": None, "pieces": bytes(20 * files)})
 
 
 SPECIAL: Final[dict[str, Callable[[], bytes]]] = {

@@ -468,6 +468,12 @@ def test_a_hybrid_whose_lists_differ_is_doubtful(files: tuple[object, ...]) -> N
     assert None not in (parsed.info_hashes.v1, parsed.info_hashes.v2)
 
 
+def test_a_hybrid_of_one_file_has_nothing_beside_it() -> None:
+    """An empty folder in the tree makes it one of several files, for some clients."""
+    assert doubt(torrent("hybrid", {"file tree": {"Book": leaf(), "z": {}}})) == "its v1 and v2 file lists differ"
+    assert doubt(torrent("v2", {"file tree": {"Book": leaf(), "z": {}}})) is None
+
+
 @pytest.mark.parametrize(
     ("kind", "changes", "has"),
     [
