@@ -47,7 +47,7 @@ _SCALAR = f"i-?[0-9]{{1,20}}e|{_short_texts()}"
 _EMPTY = "(?:[ld]e)++"
 _FLAT = f"[ld]{_any_number_of(_SCALAR)}e"
 # It is short, because what turns out to be deeper has to be gone through again.
-_SHALLOW = f"[ld]{_any_number_of(_SCALAR, _EMPTY, _FLAT, most='24')}e"
+_SHALLOW = f"[ld]{_any_number_of(_SCALAR, _EMPTY, _FLAT, most='16')}e"
 _LEVELS: Final = 2
 _STEP = "(?:([ld])|(e)|([0-9]{1,257}):)"
 _OPEN, _END, _TEXT = 1, 2, 3

@@ -7,17 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Final
 
 from attrs import asdict, frozen
 
 from audiobatch.errors import FetchError
 from audiobatch.fetchers.http import HttpFetcher
 from audiobatch.models import DownloadRequest
-
-_CLEAR: Final = Path("/proc/self/clear_refs")
-_STATUS: Final = Path("/proc/self/status")
-MEASURABLE: Final = _CLEAR.exists()  # on Linux; elsewhere a process cannot reset its peak
+from support.peak import memory, reset_peak
 
 
 @frozen
@@ -37,20 +33,10 @@ class Damage:
 
 def attacked(harmless: str, url: str, **options: float) -> Damage:
     """Let a new process fetch from the one URL, to have done it once, and then from the other with these options."""
-    program = [sys.executable, __file__, harmless, url, json.dumps(options)]
-    ended = subprocess.run(program, stdout=subprocess.PIPE, check=True, timeout=60)
+    program = [sys.executable, "-m", "support.attacked", harmless, url, json.dumps(options)]
+    tests = Path(__file__).parent.parent
+    ended = subprocess.run(program, stdout=subprocess.PIPE, check=True, timeout=60, cwd=tests)
     return Damage(**json.loads(ended.stdout))
-
-
-def reset_peak() -> None:
-    """Forget the most that this process had so far."""
-    _CLEAR.write_text("5")
-
-
-def memory(kind: str) -> int:
-    """Return the bytes that this process has (VmRSS), or had at the most since the last reset (VmHWM)."""
-    lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
-    return int(lines[kind].split()[0]) * 1024
 
 
 def _fetch(url: str, **options: int) -> None:

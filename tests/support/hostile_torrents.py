@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from support.odd_torrents import Raw, encode, info_of, leaf, several, torrent
@@ -161,10 +162,28 @@ SPECIAL: Final[dict[str, Callable[[], bytes]]] = {
 }
 
 
+PLACES: Final = [place for place, _ in _around(b"0:")]
+
+# Those that take the most, and one for each filling: all would take minutes.
+WORST: Final = [
+    *((name, PLACES[number % len(PLACES)]) for number, name in enumerate(FILLINGS)),
+    ("four levels, late", "as values of members of info"),
+    ("four levels, late", "just below"),
+    ("two levels", "in a list of info"),
+    ("empty dictionaries", "as values of members of info"),
+    ("lists of 24 lists, late", "deep down"),
+    ("texts of 99 bytes", "as members"),
+    ("texts of 100 bytes", "as a file tree"),
+    ("files", "as files"),
+    ("files with long names", "as files"),
+    ("v2 files", "as a file tree"),
+]
+
+
 def hostile_torrents() -> dict[str, Callable[[], bytes]]:
     """Return what makes each of them, by name."""
-    table: dict[str, Callable[[], bytes]] = dict(SPECIAL)
-    for name, filling in FILLINGS.items():
-        for place, _ in _around(b"0:" * SIZE):
-            table[f"{name} {place}"] = lambda filling=filling, place=place: dict(_around(filling))[place]  # type: ignore[misc]
-    return table
+    return SPECIAL | {f"{name} {place}": partial(_made, FILLINGS[name], place) for name, place in WORST}
+
+
+def _made(filling: bytes, place: str) -> bytes:
+    return next(content for there, content in _around(filling) if there == place)

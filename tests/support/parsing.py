@@ -12,7 +12,7 @@ from attrs import asdict, frozen
 
 from audiobatch.errors import NotATorrent
 from audiobatch.metainfo import parse_torrent
-from support.attacked import memory, reset_peak
+from support.peak import memory, reset_peak
 from support.torrents import book
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 import pytest
 
 from audiobatch.fetchers._retrieval import MAX_SIZE, TIMEOUT
-from support.attacked import MEASURABLE, Damage, attacked
+from support.attacked import Damage, attacked
+from support.peak import MEASURABLE
 from support.server import Answer, Exchange, LoopbackServer
 from support.tracker import Tracker
 
