@@ -9,6 +9,7 @@ processor. Both raise `ValueError` with a short reason, and nothing else.
 from __future__ import annotations
 
 import re
+from functools import cache
 from operator import gt
 from typing import Final, TypeAlias
 
@@ -57,11 +58,9 @@ def _compile(pattern: str) -> re.Pattern[bytes]:
     return re.compile(pattern.encode(), re.DOTALL)
 
 
-_VALUE: Final = _compile(f"{_SCALAR}|{_STEP}")
-_VALUES: Final = _compile(_any_number_of(_SCALAR, _EMPTY, _SHALLOW) + _STEP)
-_DEEP_VALUES: Final = _compile(_any_number_of(_SCALAR) + _STEP)
 _LENGTH: Final = _compile("([0-9]{1,257}):")
 _NUMBER: Final = _compile("i(-?[0-9]{1,20})e")
+_INFO_KEYS: Final = (b"file tree", b"files", b"length", b"meta version", b"name", b"name.utf-8", b"private")
 
 
 def _others(*keys: bytes) -> re.Pattern[bytes]:
@@ -70,9 +69,18 @@ def _others(*keys: bytes) -> re.Pattern[bytes]:
     return _compile(_any_number_of(f"(?!0*(?:{wanted})){_short_texts()}(?:{_SCALAR}|{_SHALLOW})"))
 
 
-_INFO_KEYS: Final = (b"file tree", b"files", b"length", b"meta version", b"name", b"name.utf-8", b"private")
-_OTHERS_THAN_INFO: Final = _others(b"info")
-_OTHERS_IN_INFO: Final = _others(*_INFO_KEYS)
+@frozen
+class _Patterns:
+    """What takes a while to be compiled, and so is compiled when the first torrent is read."""
+
+    value: re.Pattern[bytes] = field(factory=lambda: _compile(f"{_SCALAR}|{_STEP}"))
+    values: re.Pattern[bytes] = field(factory=lambda: _compile(_any_number_of(_SCALAR, _EMPTY, _SHALLOW) + _STEP))
+    deep_values: re.Pattern[bytes] = field(factory=lambda: _compile(_any_number_of(_SCALAR) + _STEP))
+    others_than_info: re.Pattern[bytes] = field(factory=lambda: _others(b"info"))
+    others_in_info: re.Pattern[bytes] = field(factory=lambda: _others(*_INFO_KEYS))
+
+
+_patterns = cache(_Patterns)
 
 
 @frozen
@@ -104,13 +112,16 @@ def find_info(data: bytes) -> Info:
 class _Walk:
     data: bytes
     steps_left: int = MAX_STEPS
+    patterns: _Patterns = field(factory=_patterns)
 
     def find_info(self) -> Info:
         if self.data[:1] != b"d":
-            raise ValueError("it is not one bencoded dictionary" if _VALUE.match(self.data) else _NOT_BENCODED)
+            raise ValueError(
+                "it is not one bencoded dictionary" if self.patterns.value.match(self.data) else _NOT_BENCODED
+            )
         info = None
         members: dict[bytes, Span] = {}
-        key, at = self._key(_OTHERS_THAN_INFO, 1)
+        key, at = self._key(self.patterns.others_than_info, 1)
         while key is not None:
             start = at
             if key != b"info":
@@ -120,7 +131,7 @@ class _Walk:
             else:
                 at = self._info(start, members)
                 info = (start, at)
-            key, at = self._key(_OTHERS_THAN_INFO, at)
+            key, at = self._key(self.patterns.others_than_info, at)
         if info is None:
             raise ValueError("it has no info dictionary")
         return Info(info, members, at)
@@ -129,12 +140,12 @@ class _Walk:
         if self.data[start : start + 1] != b"d":
             self._skip(start, depth=1)
             raise ValueError("its info value is not a dictionary")
-        key, at = self._key(_OTHERS_IN_INFO, start + 1)
+        key, at = self._key(self.patterns.others_in_info, start + 1)
         while key is not None:
             end = self._skip(at, depth=2)
             if key in _INFO_KEYS:
                 members.setdefault(key, (at, end))
-            key, at = self._key(_OTHERS_IN_INFO, end)
+            key, at = self._key(self.patterns.others_in_info, end)
         return at
 
     def _key(self, others: re.Pattern[bytes], at: int) -> tuple[bytes | None, int]:
@@ -157,7 +168,7 @@ class _Walk:
     def _skip(self, at: int, depth: int) -> int:
         """Return where the value ends that begins there, inside of so many containers."""
         outside = depth
-        pattern = _VALUE
+        pattern = self.patterns.value
         while True:
             self._count()
             found = pattern.match(self.data, at)
@@ -174,7 +185,7 @@ class _Walk:
                 at = self._within(at + int(found[_TEXT]))
             if depth <= outside:
                 break
-            pattern = _VALUES if depth <= MAX_DEPTH - _LEVELS else _DEEP_VALUES
+            pattern = self.patterns.values if depth <= MAX_DEPTH - _LEVELS else self.patterns.deep_values
         if depth < outside:
             raise ValueError("a value is missing")
         return at
