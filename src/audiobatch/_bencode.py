@@ -64,9 +64,11 @@ _INFO_KEYS: Final = (b"file tree", b"files", b"length", b"meta version", b"name"
 
 
 def _others(*keys: bytes) -> re.Pattern[bytes]:
-    """Match all the next members of a dictionary up to one of these keys, or to one that is not so simple."""
+    """Match the next members of a dictionary up to one of these keys, to one that is not so simple, or to the end."""
     wanted = "|".join(f"{len(key)}:{re.escape(key.decode())}" for key in keys)
-    return _compile(_any_number_of(f"(?!0*(?:{wanted})){_short_texts()}(?:{_SCALAR}|{_SHALLOW})"))
+    return _compile(
+        _any_number_of(f"(?!0*(?:{wanted})){_short_texts()}(?:{_SCALAR}|{_SHALLOW})") + "(?:([0-9]{1,257}):|e)"
+    )
 
 
 @frozen
@@ -151,18 +153,13 @@ class _Walk:
     def _key(self, others: re.Pattern[bytes], at: int) -> tuple[bytes | None, int]:
         """Go on to the next key that is not skimmed over, or to the end: return it or None, and where it ends."""
         self._count()
-        if others_before := others.match(self.data, at):
-            at = others_before.end()
-        if self.data[at : at + 1] == b"e":
-            return None, at + 1
-        return self._text(at)
-
-    def _text(self, at: int) -> tuple[bytes, int]:
-        length = _LENGTH.match(self.data, at)
-        if length is None:
+        found = others.match(self.data, at)
+        if found is None:
             raise ValueError(_NOT_BENCODED)
-        start = length.end()
-        end = self._within(start + int(length[1]))
+        start = found.end()
+        if found.lastindex != 1:
+            return None, start
+        end = self._within(start + int(found[1]))
         return self.data[start:end], end
 
     def _skip(self, at: int, depth: int) -> int:
@@ -251,8 +248,8 @@ class Document:
         return 0
 
 
-_TOKEN: Final = _compile("(0|[1-9][0-9]{0,9}):|i(0|-?[1-9][0-9]{0,18})e|([ld])|(e)|([0-9]{1,257}):|i(-?[0-9]{1,20})e")
-_TEXTS, _NUMBERS, _BEGIN, _CLOSE = (1, 5), (2, 6), 3, 4
+_TOKEN: Final = _compile("(0|[1-9][0-9]{0,9}):|([0-9]{1,257}):|i(0|-?[1-9][0-9]{0,18})e|i(-?[0-9]{1,20})e|([ld])|(e)")
+_TEXTS, _NUMBERS, _BEGIN, _NOT_CANONICAL = 2, 4, 5, (2, 4)
 
 
 def decode(data: bytes) -> Document:
@@ -271,13 +268,13 @@ def decode(data: bytes) -> Document:
             raise ValueError(_NOT_BENCODED)
         at = token.end()
         kind = token.lastindex or 0
-        if kind > _CLOSE:
+        if kind in _NOT_CANONICAL:
             document.fault = "a number or a length begins with a zero, or is too large"
-        if kind in _TEXTS:
+        if kind <= _TEXTS:
             end = at + int(token[kind])
             items.append(data[at:end])
             at = end
-        elif kind in _NUMBERS:
+        elif kind <= _NUMBERS:
             items.append(document.number(token[kind]))
         elif kind == _BEGIN:
             if len(around) == MAX_DECODED_DEPTH:
