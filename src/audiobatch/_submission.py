@@ -103,8 +103,14 @@ class _Entry:
 
     @property
     def goes_alone(self) -> bool:
-        """It was handed over before, and with the others it did not go well."""
-        return self.in_company or self.sends > 0
+        """It was handed over before, and with the others it did not go well; or it might spoil it for them."""
+        return self.in_company or self.sends > 0 or self.doubt is not None
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the client might refuse its torrent, if anything speaks against it."""
+        torrent = self.item.torrent
+        return torrent.doubt if isinstance(torrent, TorrentFile) else None
 
     def outcome(self) -> Outcome:
         """Report what became of it."""
@@ -273,6 +279,8 @@ def _hand_over(entries: Sequence[_Entry], client: SerialClient, stop: Event) -> 
     if several and isinstance(answer, TorrentRejected):
         # It does not say of whom.
         answer = NotAdded(f"the client did not take the request with {len(entries)} torrents: {answer}")
+    elif isinstance(answer, TorrentRejected) and (doubt := entries[0].doubt):
+        answer = TorrentRejected(f"{answer}: {doubt}")
     for entry in entries:
         entry.answer, entry.in_company = answer, several
         # Where nothing was sent because of one of them, the others are still to have their turn.

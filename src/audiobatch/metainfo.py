@@ -13,8 +13,8 @@ from typing import Final, TypeAlias, TypeGuard
 
 from attrs import field, frozen
 
-from audiobatch._bencode import decode
-from audiobatch._layout import check
+from audiobatch._bencode import find_info
+from audiobatch._layout import examine, identify
 from audiobatch._magnet import read as read_magnet
 from audiobatch._urls import has_control_characters
 from audiobatch.errors import NotATorrent
@@ -84,14 +84,18 @@ class InfoHashes:
 
 @frozen(kw_only=True)
 class TorrentFile:
-    """A ``.torrent`` that was parsed and checked.
+    """A ``.torrent`` that was parsed.
 
     Attributes:
         content: The bytes as they came; clients get these, never rebuilt ones.
         info_hashes: Taken from the raw ``info`` value.
-        name: The name that the torrent suggests. Untrusted: never a path by itself.
-        total_size: Bytes of the payload, padding files left out.
+        name: The name that the torrent suggests, of up to 1024 bytes; an empty string if there is none.
+            Untrusted: never a path by itself.
+        total_size: Bytes of the payload, padding files left out; of a doubtful torrent, as far as
+            they can be told.
         private: The torrent is bound to its own trackers (BEP 27).
+        doubt: Why a client might refuse it, or None if nothing speaks against it. The client judges;
+            a doubtful torrent is handed over alone, so that it cannot spoil a request with others.
     """
 
     content: bytes = field(repr=False)
@@ -99,6 +103,7 @@ class TorrentFile:
     name: str
     total_size: int
     private: bool
+    doubt: str | None = None
 
 
 @frozen(kw_only=True)
@@ -140,27 +145,36 @@ def is_torrent(value: object) -> TypeGuard[Torrent]:
 
 
 def parse_torrent(content: bytes) -> TorrentFile:
-    """Parse and check the bytes of a ``.torrent``: v1, v2 or hybrid.
+    """Find out which torrent the bytes of a ``.torrent`` are of: v1, v2 or hybrid.
+
+    Whatever has one certain info-hash is a torrent, as clients see it: of a key that stands
+    twice the first counts, and bytes after the end do not. What a client might refuse
+    nevertheless is told by `TorrentFile.doubt`. Time and memory are bounded by the size.
 
     Raises:
-        NotATorrent: It is not bencoded, breaks a limit (100 levels, 300,000 values), or is
-            not a torrent that clients would take. The message says which.
+        NotATorrent: It is not bencoded, is cut short, breaks a limit (100 levels, or some
+            hundred thousand values that cannot be stepped over quickly), or does not have
+            exactly one ``info`` dictionary of a known version. The message says which.
     """
     try:
-        document = decode(content)
-        layout = check(document)
+        info = find_info(content)
+        identity = identify(content, info)
     except ValueError as error:
         raise NotATorrent(f"not a valid torrent file: {error}") from None
+    start, stop = info.span
+    raw = memoryview(content)[start:stop]
+    findings = examine(content, info)
     return TorrentFile(
         content=content,
         info_hashes=InfoHashes(
-            v1=hashlib.sha1(document.info, usedforsecurity=False).hexdigest() if layout.has_v1 else None,
-            v2=hashlib.sha256(document.info).hexdigest() if layout.has_v2 else None,
+            v1=hashlib.sha1(raw, usedforsecurity=False).hexdigest() if identity.has_v1 else None,
+            v2=hashlib.sha256(raw).hexdigest() if identity.has_v2 else None,
             complete=True,
         ),
-        name=layout.name,
-        total_size=layout.total_size,
-        private=layout.private,
+        name=identity.name,
+        total_size=findings.total_size,
+        private=identity.private,
+        doubt=findings.doubt,
     )
 
 

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import httpx
 from attrs import asdict, frozen
@@ -18,10 +17,7 @@ from audiobatch.errors import AudiobatchError
 from audiobatch.fetchers.http import HttpFetcher
 from audiobatch.metainfo import InfoHashes
 from audiobatch.models import DownloadRequest
-
-_CLEAR: Final = Path("/proc/self/clear_refs")
-_STATUS: Final = Path("/proc/self/status")
-MEASURABLE: Final = _CLEAR.exists()  # on Linux; elsewhere a process cannot reset its peak
+from support.peak import memory, reset_peak
 
 
 @frozen
@@ -48,20 +44,10 @@ def attacked(harmless: str, url: str, *, who: str = "fetcher", **options: float)
         who: What asks, of `CALLS`.
         options: For its constructor.
     """
-    program = [sys.executable, __file__, who, harmless, url, json.dumps(options)]
-    ended = subprocess.run(program, stdout=subprocess.PIPE, check=True, timeout=60)
+    program = [sys.executable, "-m", "support.attacked", who, harmless, url, json.dumps(options)]
+    tests = Path(__file__).parent.parent
+    ended = subprocess.run(program, stdout=subprocess.PIPE, check=True, timeout=60, cwd=tests)
     return Damage(**json.loads(ended.stdout))
-
-
-def memory(kind: str) -> int:
-    """Return the bytes that this process has (VmRSS), or had at the most since the last reset (VmHWM)."""
-    lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
-    return int(lines[kind].split()[0]) * 1024
-
-
-def reset_peak() -> None:
-    """Begin to measure."""
-    _CLEAR.write_text("5")
 
 
 def _fetch(url: str, **options: float) -> None:

@@ -17,7 +17,7 @@ from audiobatch import BatchDownloader, DownloadRequest
 from audiobatch.metainfo import InfoHashes, Torrent, TorrentFile, parse_torrent
 from audiobatch.models import AddOptions, TorrentState, TorrentStatus
 from audiobatch.repositories.sqlite import SQLiteRepository
-from support.attacked import memory, reset_peak
+from support.peak import memory, reset_peak
 
 MIB: Final = 1024 * 1024
 SIZE: Final = 16 * MIB  # of a torrent: the most that is fetched

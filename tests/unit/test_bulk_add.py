@@ -125,6 +125,23 @@ class TestWhatGoesTogether:
         assert {client.torrents[torrent(name).info_hashes] for name in "ac"} == {batch[0].options}
         assert client.torrents[torrent("d").info_hashes] == batch[3].options
 
+    def test_doubtful_ones_go_alone(self, downloader: BatchDownloader, client: FakeBulkClient) -> None:
+        """A request that a client refuses because of one of them is refused for all in it."""
+        result = run(downloader, "a", "doubtful1", "b", "doubtful2", "c")
+
+        assert codes(result) == ["ok"] * 5
+        assert client.calls == ["check", "status", "add_all a b c", "add doubtful1", "add doubtful2", "status"]
+        assert not any(done.already_present for done in result.successful)
+
+    def test_a_doubtful_one_that_is_refused_says_why(self, downloader: BatchDownloader, client: FakeBulkClient) -> None:
+        """The client has the last word; ours is only what might have led to it."""
+        client.on_add = lambda name: TorrentRejected(f"not {name}") if name == "doubtful" else None
+
+        result = run(downloader, "a", "doubtful", "b")
+
+        assert codes(result) == ["ok", "torrent_rejected", "ok"]
+        assert str(result.failed[0].error).endswith("not doubtful: more bytes follow after its end")
+
     @pytest.mark.parametrize(
         ("names", "fit", "calls"),
         [

@@ -14,7 +14,7 @@ import pytest
 from audiobatch.clients._exchange import MAX_LIST, MAX_WORDS
 from audiobatch.clients._http import HttpConnection
 from audiobatch.errors import ClientUnavailable
-from support.attacked import MEASURABLE, Damage, attacked
+from support.attacked import Damage, attacked
 from support.hostile import (
     CHUNKED,
     GZIP,
@@ -31,6 +31,7 @@ from support.hostile import (
     sends,
     streams,
 )
+from support.peak import MEASURABLE
 from support.server import Answer, Exchange, LoopbackServer
 
 pytestmark = pytest.mark.skipif(not MEASURABLE, reason="the peak of a process can be reset on Linux alone")

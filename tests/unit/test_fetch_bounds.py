@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from audiobatch.fetchers._retrieval import MAX_SIZE, TIMEOUT
-from support.attacked import MEASURABLE, Damage, attacked
+from support.attacked import Damage, attacked
 from support.hostile import (
     BOMB_BLOCKS,
     CHUNKED,
@@ -28,6 +28,7 @@ from support.hostile import (
     sends,
     streams,
 )
+from support.peak import MEASURABLE
 from support.server import Answer, LoopbackServer
 from support.tracker import Tracker
 

@@ -10,7 +10,7 @@ import pytest
 
 from audiobatch import BatchDownloader, Download
 from audiobatch.repositories.sqlite import SQLiteRepository
-from support.attacked import MEASURABLE
+from support.peak import MEASURABLE
 from support.fakes import AT_ONCE, FakeClient, FakeFetcher, codes, request
 from support.heavy import COUNT, FEWER, MIB, SIZE, weigh
 
