@@ -10,9 +10,9 @@ import pytest
 
 from audiobatch import BatchDownloader, Download
 from audiobatch.repositories.sqlite import SQLiteRepository
-from support.peak import MEASURABLE
 from support.fakes import AT_ONCE, FakeClient, FakeFetcher, codes, request
 from support.heavy import COUNT, FEWER, MIB, SIZE, weigh
+from support.peak import MEASURABLE
 
 MOST = 256 * MIB  # what the memory may grow by
 
