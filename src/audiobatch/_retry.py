@@ -77,7 +77,7 @@ class RetryPolicy:
         )
         from tenacity.nap import sleep_using_event  # noqa: PLC0415
 
-        return Retrying(
+        retrying = Retrying(
             stop=stop_after_attempt(self.attempts) | stop_when_event_set(stop),
             wait=self._seconds,
             sleep=sleep_using_event(stop),
@@ -85,7 +85,12 @@ class RetryPolicy:
             | retry_if_result(lambda result: unless is not None and not unless(result)),
             before_sleep=partial(_tell, on_wait) if on_wait else None,
             retry_error_callback=_last_outcome,
-        )(function)
+        )
+        try:
+            return retrying(function)
+        finally:
+            # It refers to itself, and so would keep what it was given, torrents too, until they are garbage collected.
+            retrying.iter_state.reset()
 
     def _is_worth_waiting(self, error: BaseException) -> bool:
         if not isinstance(error, AudiobatchError) or not error.transient or not error.repeated:

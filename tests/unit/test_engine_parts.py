@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 import uuid
+import weakref
 from itertools import product
 
 import pytest
@@ -125,6 +127,24 @@ def _waits(policy: RetryPolicy, error: Exception) -> list[float]:
     with pytest.raises(type(error)):
         policy.call(fail, stop=Clock())
     return waits
+
+
+def test_what_was_given_to_a_retry_is_let_go_of_at_once() -> None:
+    """Not when garbage is collected: it may refer to torrents."""
+
+    class Enough:
+        def __call__(self, _: object) -> bool:
+            return True
+
+    enough = Enough()
+    gone = weakref.ref(enough)
+    gc.disable()
+    try:
+        RetryPolicy(attempts=2, wait=0).call(list, stop=threading.Event(), unless=enough)
+        del enough
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 class TestLookAhead:
