@@ -22,7 +22,7 @@ from audiobatch.errors import BlockedAddress, FetchDenied, FetchError, FetchUnav
 from audiobatch.fetchers._addresses import Destinations
 from audiobatch.fetchers._pace import Paces
 from audiobatch.fetchers._resolution import spelled_out
-from audiobatch.fetchers._transport import Errand, GuardedTransport, on_errand
+from audiobatch.fetchers._transport import Errand, on_errand
 
 MAX_REDIRECTS: Final = 5
 MAX_SIZE: Final = 16 * 1024 * 1024
@@ -192,17 +192,9 @@ class Retrieval:
                 raise FetchError(f"{origin(str(url))} {TLS_ONLY}")
             return Answer(str(url), response.status_code, response.headers, body)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, zlib.error) as error:
-            failure = self._name_tls(error, url) or _translate(error, origin(str(url)))
+            failure = _translate(error, origin(str(url)))
         # Raised out here, for httpx's errors hold the whole URL, and must not travel along as a context.
         raise failure
-
-    def _name_tls(self, error: Exception, url: httpx.URL) -> FetchError | None:
-        """Say so if what is in the way is TLS, which does not pass by itself."""
-        trouble = tls_trouble(error, "tls=")
-        broken_off = isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError)
-        if trouble is None and url.scheme == "http" and broken_off and isinstance(self._transport, GuardedTransport):
-            trouble = TLS_ONLY if self._transport.speaks_tls(url) else None
-        return None if trouble is None else FetchError(f"{origin(str(url))} {trouble}")
 
     def _request(self, url: httpx.URL, headers: Mapping[str, str], errand: Errand) -> httpx.Request:
         left = errand.time_left(None)
@@ -286,6 +278,8 @@ def _unpacker(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
 
 
 def _translate(error: Exception, source: str) -> FetchError:
+    if (trouble := tls_trouble(error, "tls=")) is not None:
+        return FetchError(f"{source} {trouble}")
     match error:
         case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.ProxyError():
             return FetchUnavailable(f"{source} cannot be reached")
