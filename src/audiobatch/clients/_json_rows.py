@@ -75,15 +75,12 @@ class _Window:
         """Take the object that must come next."""
         if self.sign() != "{":
             raise ValueError("no list of objects")
-        for size in (_WINDOW, _MAX_OBJECT):
-            found = self._parse()
-            if found is not None or self._reaches_the_end:
-                break
+        sizes = iter((_WINDOW, _MAX_OBJECT))
+        while (found := self._parse()) is None:
+            size = next(sizes, None)
+            if size is None or self._reaches_the_end:
+                raise ValueError("an object that is broken, or too large")
             self._move(size)
-        else:
-            found = self._parse()
-        if found is None:
-            raise ValueError("an object that is broken, or too large")
         return found
 
     def _parse(self) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ from audiobatch.fetchers._cookies import Cookies
 from audiobatch.fetchers._location import Location, join, read_location
 from audiobatch.fetchers._pace import Paces
 from audiobatch.fetchers._resolution import spelled_out
-from audiobatch.fetchers._transport import Errand, GuardedTransport, on_errand
+from audiobatch.fetchers._transport import Errand, on_errand
 
 MAX_REDIRECTS: Final = 5
 MAX_SIZE: Final = 16 * 1024 * 1024
@@ -184,17 +184,9 @@ class Retrieval:
                 raise FetchError(f"{hop.origin} {TLS_ONLY}")
             return Answer(hop, response.status_code, response.headers, body)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, zlib.error) as error:
-            failure = self._name_tls(error, hop) or _translate(error, hop.origin)
+            failure = _translate(error, hop.origin)
         # Raised out here, for httpx's errors hold the whole URL, and must not travel along as a context.
         raise failure
-
-    def _name_tls(self, error: Exception, hop: Location) -> FetchError | None:
-        """Say so if what is in the way is TLS, which does not pass by itself."""
-        trouble = tls_trouble(error, "tls=")
-        broken_off = isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError)
-        if trouble is None and hop.scheme == "http" and broken_off and isinstance(self._transport, GuardedTransport):
-            trouble = TLS_ONLY if self._transport.speaks_tls(hop.url) else None
-        return None if trouble is None else FetchError(f"{hop.origin} {trouble}")
 
     def _request(self, url: httpx.URL, headers: Mapping[str, str], errand: Errand) -> httpx.Request:
         left = errand.time_left(None)
@@ -267,6 +259,8 @@ def _unpacker(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
 
 
 def _translate(error: Exception, source: str) -> FetchError:
+    if (trouble := tls_trouble(error, "tls=")) is not None:
+        return FetchError(f"{source} {trouble}")
     match error:
         case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.ProxyError():
             return FetchUnavailable(f"{source} cannot be reached")

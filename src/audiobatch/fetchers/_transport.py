@@ -24,14 +24,13 @@ from attrs import define, field
 from attrs.converters import optional
 
 from audiobatch._quiet import quiet
-from audiobatch._tls import Verify, accepting, accepting_anybody, answers_in_tls
+from audiobatch._tls import Verify, accepting
 from audiobatch._urls import origin
 from audiobatch.errors import BlockedAddress, ConfigurationError, NotATorrent
 from audiobatch.fetchers._addresses import Address, Destinations
 from audiobatch.fetchers._connecting import Connector
 from audiobatch.fetchers._resolution import LookUps, resolve
 
-_PROBE: Final = 1.0  # seconds for each step of finding out what a port speaks
 _IDLE: Final = 30.0  # seconds that an unused connection is kept
 _MAX_IDLE: Final = 8  # unused connections with TLS, and as many without
 
@@ -261,20 +260,6 @@ class GuardedTransport(httpx.BaseTransport):
                 )
             )
         return httpx.Response(response.status, headers=response.headers, stream=_Body(response))
-
-    def speaks_tls(self, url: httpx.URL) -> bool:
-        """Tell whether TLS is answered where a URL with http leads to; nothing is asked for."""
-        if self._proxy is not None:
-            return False
-        host, port = url.raw_host.decode("ascii"), 80 if url.port is None else url.port
-        try:
-            plain = self._backend.connect_tcp(host, port, _PROBE)
-            plain.start_tls(accepting_anybody(), host, _PROBE).close()  # which closes the plain one if it fails
-        except httpcore.ConnectError as error:
-            return isinstance(error.__cause__, ssl.SSLError) and answers_in_tls(error.__cause__)
-        except (httpcore.ConnectTimeout, httpx.ReadTimeout, ValueError):
-            return False
-        return True
 
     def close(self) -> None:
         """Close all connections."""
