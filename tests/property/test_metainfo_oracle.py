@@ -223,7 +223,7 @@ def reduced(items: Items, chance: random.Random) -> Items:
 def enriched(items: Items, chance: random.Random) -> Items:
     """Add something that means something, in order or not."""
     extra = chance.choice(EXTRAS)
-    return sorted([*items, extra], key=lambda item: bytes(item[0])) if chance.random() < 0.7 else [extra, *items]  # type: ignore[arg-type, call-overload]
+    return sorted([*items, extra], key=lambda item: bytes(item[0])) if chance.random() < 0.7 else [extra, *items]  # type: ignore[call-overload]
 
 
 def exchanged(items: Items, chance: random.Random) -> Items:

@@ -60,7 +60,8 @@ def test_only_the_async_facade_knows_of_event_loops(module: Path) -> None:
     "module",
     [
         *("results.py", "plans.py", "_tables.py", "_printable.py", "_names.py", "_same_folder.py", "_decomposition.py"),
-        *("models.py", "metainfo.py", "_layout.py", "_bencode.py", "_settle.py", "_urls.py", "errors.py"),
+        *("models.py", "metainfo.py", "_layout.py", "_piece_layers.py", "_bencode.py", "_settle.py", "_urls.py"),
+        "errors.py",
         *(f"fetchers/{name}.py" for name in ("_addresses", "_answers", "_mam_answers", "_mam_cookie")),
     ],
 )
