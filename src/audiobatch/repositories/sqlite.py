@@ -9,25 +9,21 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
-from audiobatch import wire
 from audiobatch._closing import Closing
 from audiobatch._file_modes import warn_if_shared
 from audiobatch.errors import (
     ConfigurationError,
-    InvalidRequestError,
-    NotATorrent,
     RepositoryError,
     RepositoryUnavailable,
     SchemaMismatch,
 )
-from audiobatch.metainfo import InfoHashes, MagnetLink, Torrent, parse_magnet, parse_torrent
 from audiobatch.models import Download, DownloadStatus
+from audiobatch.repositories._records import dump_request, dump_torrent, load_record
 
 SCHEMA_VERSION: Final = 1
 """The version of the tables, as the file itself says it (``PRAGMA user_version``)."""
@@ -106,7 +102,7 @@ class SQLiteRepository(Closing):
                     " LEFT JOIN torrents t ON t.number = d.number ORDER BY d.number",
                     parameters,
                 )
-                found |= {key: _load(row) for key, *row in rows}
+                found |= {key: load_record(row) for key, *row in rows}
         return found
 
     def sizes(self, urls: Collection[str], /, *, client: str) -> Mapping[str, int]:
@@ -134,7 +130,7 @@ class SQLiteRepository(Closing):
             for download in downloads:
                 connection.execute(
                     "UPDATE downloads SET torrent_url = ?, request = ?, status = ? WHERE id = ?",
-                    (download.request.torrent_url, _dump_request(download), download.status, download.id),
+                    (download.request.torrent_url, dump_request(download), download.status, download.id),
                 )
                 _learn(connection, download)
                 _write_torrent(connection, download)
@@ -153,7 +149,7 @@ class SQLiteRepository(Closing):
             if row is None:
                 return
             last = row[0]
-            yield _load(row)
+            yield load_record(row)
 
     def close(self) -> None:
         """Close the file."""
@@ -278,7 +274,7 @@ def _holder(connection: sqlite3.Connection, download: Download) -> Download | No
         " WHERE d.client = :client AND (d.v1 = :v1 OR d.v2 = :v2) ORDER BY d.number LIMIT 1",
         {"client": download.client, "v1": download.info_hashes.v1, "v2": download.info_hashes.v2},
     ).fetchone()
-    return None if row is None else _load(row)
+    return None if row is None else load_record(row)
 
 
 def _insert(connection: sqlite3.Connection, download: Download) -> Download:
@@ -291,7 +287,7 @@ def _insert(connection: sqlite3.Connection, download: Download) -> Download:
             download.info_hashes.v1,
             download.info_hashes.v2,
             download.request.torrent_url,
-            _dump_request(download),
+            dump_request(download),
             download.status,
             download.created_at.isoformat(),
         ),
@@ -322,37 +318,5 @@ def _write_torrent(connection: sqlite3.Connection, download: Download) -> None:
     connection.execute(
         "INSERT INTO torrents (number, content) SELECT number, ? FROM downloads WHERE id = ?"
         " ON CONFLICT (number) DO UPDATE SET content = excluded.content WHERE content <> excluded.content",
-        (_dump_torrent(download.torrent), download.id),
+        (dump_torrent(download.torrent), download.id),
     )
-
-
-def _dump_request(download: Download) -> str:
-    return json.dumps(wire.dump_request(download.request))
-
-
-def _dump_torrent(torrent: Torrent) -> bytes:
-    return torrent.uri.encode() if isinstance(torrent, MagnetLink) else torrent.content
-
-
-def _load_torrent(content: bytes | None) -> Torrent | None:
-    if content is None:
-        return None
-    return parse_magnet(content.decode()) if content.startswith(b"magnet:") else parse_torrent(content)
-
-
-def _load(row: Sequence[Any]) -> Download:
-    _, identifier, client, v1, v2, request, status, created_at, content = row
-    try:
-        return Download(
-            id=identifier,
-            request=wire.load_stored_request(json.loads(request)),
-            info_hashes=InfoHashes(v1=v1, v2=v2),
-            client=client,
-            status=DownloadStatus(status),
-            created_at=datetime.fromisoformat(created_at),
-            torrent=_load_torrent(content),
-        )
-    except (ValueError, TypeError, InvalidRequestError, NotATorrent) as error:
-        kind = type(error).__name__
-    # Raised out here, for such an error can hold what was read, URL and all.
-    raise RepositoryError(f"record {identifier} of the database cannot be read ({kind})")
