@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
 
+from audiobatch._fork import here
+
 _LINGER = 0.01  # seconds: what is fetched side by side comes back side by side, and costs less in one group
 
 _T = TypeVar("_T")
@@ -35,21 +37,24 @@ def look_ahead(
     remaining = iter(items)
     ahead = workers
     begun: deque[tuple[_T, Future[_R]]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="audiobatch-fetch") as pool:
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="audiobatch-fetch")
+    process = here()
 
-        def begin_more() -> None:
-            begun.extend((item, pool.submit(function, item)) for item in islice(remaining, ahead - len(begun)))
+    def begin_more() -> None:
+        begun.extend((item, pool.submit(function, item)) for item in islice(remaining, ahead - len(begun)))
 
-        try:
+    try:
+        begin_more()
+        while begun:
+            group = _take_ready(begun)
             begin_more()
-            while begun:
-                group = _take_ready(begun)
-                begin_more()
-                yield group
-                ahead = max(furthest, workers)
-        finally:
+            yield group
+            ahead = max(furthest, workers)
+    finally:
+        if process.is_here():  # in a forked child the threads are gone, maybe with a future's lock in hand
             for _, future in begun:
                 future.cancel()
+            pool.shutdown()
 
 
 def _take_ready(begun: deque[tuple[_T, Future[_R]]]) -> list[tuple[_T, _R]]:

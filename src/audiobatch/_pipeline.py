@@ -14,7 +14,6 @@ from attrs import evolve, frozen
 from audiobatch._course import Course
 from audiobatch._item import STOPPED, BatchEnded, Item, Twins, not_attempted
 from audiobatch._known import find_known
-from audiobatch._lessons import Lessons
 from audiobatch._lookahead import look_ahead
 from audiobatch._patience import Patience, waiting_with
 from audiobatch._retry import RetryPolicy
@@ -60,7 +59,7 @@ class Pipeline:
         yield from present
         obtain = partial(self._obtain, course=course)
         with (
-            self._keeping_what_was_fetched(course.lessons),
+            self._keeping_what_was_fetched(course),
             closing(look_ahead(obtain, remaining, workers=self.max_concurrent_fetches, furthest=_FURTHEST)) as groups,
             _setting_at_the_end(course.ended),
         ):
@@ -93,7 +92,7 @@ class Pipeline:
             yield from submit_group(items, client=self.client, repository=self.repository, course=course)
 
     @contextmanager
-    def _keeping_what_was_fetched(self, lessons: Lessons) -> Iterator[None]:
+    def _keeping_what_was_fetched(self, course: Course) -> Iterator[None]:
         """Write down what was fetched and came to nothing, as a batch that ends early leaves it.
 
         A tracker counts each fetch; from the record, the next batch needs none.
@@ -101,12 +100,16 @@ class Pipeline:
         try:
             yield
         finally:
-            left = [item.new_record(self.client.name, DownloadStatus.FAILED) for item in lessons.fetched_for_nothing]
-            try:
-                if left:
-                    self.repository.reserve(left)
-            except AudiobatchError as error:
-                _log.warning("%d torrents that were fetched will have to be fetched again: %s", len(left), error)
+            if course.teller.process.is_here():
+                self._keep(course.lessons.fetched_for_nothing)
+
+    def _keep(self, items: Sequence[Item]) -> None:
+        left = [item.new_record(self.client.name, DownloadStatus.FAILED) for item in items]
+        try:
+            if left:
+                self.repository.reserve(left)
+        except AudiobatchError as error:
+            _log.warning("%d torrents that were fetched will have to be fetched again: %s", len(left), error)
 
     def _look_up(self, items: Sequence[Item], stop: Event) -> tuple[list[Outcome], list[Item]]:
         """Find what is known by its URL: no tracker is asked for what is in the client, or still on record.

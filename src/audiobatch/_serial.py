@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from threading import Event, Lock
 
-from attrs import field, frozen
+from attrs import define, field
 
+from audiobatch._fork import here, renew_in_child
 from audiobatch._retry import RetryPolicy
 from audiobatch.errors import AudiobatchError
 from audiobatch.metainfo import InfoHashes, Torrent
@@ -15,13 +16,24 @@ from audiobatch.models import AddOptions
 from audiobatch.protocols import SupportsBulkAdd, SupportsCheck, TorrentClient
 
 
-@frozen
+@define(eq=False)
 class SerialClient:
     """Asks a client in turn, and asks again what can be asked again: everything but an add."""
 
     _client: TorrentClient
     _retry: RetryPolicy
-    _turn: Lock = field(factory=Lock, init=False)
+    _lock: Lock = field(factory=Lock, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        renew_in_child(self, SerialClient._renew)
+
+    def _renew(self) -> None:
+        self._lock = Lock()
+
+    @property
+    def _turn(self) -> Lock:
+        here()
+        return self._lock
 
     @property
     def name(self) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from threading import Lock
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import httpx
 
+from audiobatch._fork import abandon, here, renew_in_child, sever_in_child
 from audiobatch._quiet import quiet
 from audiobatch._urls import origin
 from audiobatch.errors import ClientError, ClientUnavailable, ConfigurationError
@@ -50,10 +53,10 @@ class HttpConnection:
         self._origin = origin(self.url)
         self._api = f"{self.url}/{api}"
         self._timeout = timeout
-        self._owned = http is None
-        # Proxies and .netrc from the environment are for the internet, not for a client at home.
-        # Certificates, which take long to load, only where they are needed: no redirect is followed.
-        self._http = http or httpx.Client(trust_env=False, verify=self._origin.startswith("https://"))
+        self._given, self._given_to = http, here()
+        self._own: httpx.Client | None = None if http else self._open()
+        self._lock = Lock()
+        renew_in_child(self, HttpConnection._renew)
 
     def post(
         self,
@@ -68,11 +71,13 @@ class HttpConnection:
         Raises:
             ClientUnavailable: No answer, a broken one, or a server error.
             ClientError: The URL leads elsewhere: a redirect.
+            ConfigurationError: The httpx client that was given belongs to another process.
         """
+        http = self._client()
         failure = None
         try:
             with quiet():
-                response = self._http.post(
+                response = http.post(
                     f"{self._api}/{path}",
                     data=data,
                     files=files or None,
@@ -85,6 +90,7 @@ class HttpConnection:
             failure = _describe(error)
         if failure:
             raise ClientUnavailable(f"the torrent client at {self._origin} {failure}")
+        _sever_in_child(response)
         if response.status_code >= 500:
             raise ClientUnavailable(f"the torrent client at {self._origin} answered {response.status_code}")
         if response.is_redirect:
@@ -96,8 +102,40 @@ class HttpConnection:
 
     def close(self) -> None:
         """Close the connections, if they are our own."""
-        if self._owned:
-            self._http.close()
+        if self._own is not None:
+            self._own.close()
+
+    def _client(self) -> httpx.Client:
+        process = here()
+        if self._given is not None:
+            if process is not self._given_to:
+                raise ConfigurationError(
+                    "the httpx client given as http= belongs to the process that this one was forked from: "
+                    "make both anew in this process, or leave http= out"
+                )
+            return self._given
+        with self._lock:
+            if self._own is None:
+                self._own = self._open()
+            return self._own
+
+    def _open(self) -> httpx.Client:
+        # Proxies and .netrc from the environment are for the internet, not for a client at home.
+        # Certificates, which take long to load, only where they are needed: no redirect is followed.
+        return httpx.Client(trust_env=False, verify=self._origin.startswith("https://"))
+
+    def _renew(self) -> None:
+        self._lock = Lock()
+        if self._own is not None:
+            abandon(self._own)
+            self._own = None
+
+
+def _sever_in_child(response: httpx.Response) -> None:
+    stream = response.extensions.get("network_stream")  # a mocked transport has none
+    connection = stream.get_extra_info("socket") if stream is not None else None
+    if isinstance(connection, socket.socket):
+        sever_in_child(connection)
 
 
 def _describe(error: Exception) -> str:

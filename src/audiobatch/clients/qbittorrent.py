@@ -9,6 +9,7 @@ from typing import Any, Final
 import httpx
 
 from audiobatch._closing import Closing
+from audiobatch._fork import renew_in_child
 from audiobatch._urls import origin
 from audiobatch.clients._http import HttpConnection, UploadedFile
 from audiobatch.errors import (
@@ -56,7 +57,8 @@ class QBittorrentClient(Closing):
         api_key: Instead of both, a key of qBittorrent 5.2 or later.
         timeout: Seconds to wait for the daemon; a busy one can stall for tens of seconds.
         http: An httpx client to use instead of an own one, for a proxy or a private
-            certificate authority. It stays yours to close.
+            certificate authority. It stays yours to close, and it is not used in a process that
+            is forked later: make both there.
 
     Raises:
         ConfigurationError: The URL is unusable, or the credentials are incomplete.
@@ -79,6 +81,7 @@ class QBittorrentClient(Closing):
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._session_open = False
         self._refusal: str | None = None
+        renew_in_child(self, QBittorrentClient._renew)
 
     @property
     def name(self) -> str:
@@ -145,6 +148,9 @@ class QBittorrentClient(Closing):
     def close(self) -> None:
         """Close the connections. The session at qBittorrent ends by itself."""
         self._connection.close()
+
+    def _renew(self) -> None:
+        self._session_open = False  # a password that was refused stays refused
 
     def _call(
         self,

@@ -24,6 +24,7 @@ import httpx
 from attrs import define, field
 from attrs.converters import optional
 
+from audiobatch._fork import abandon, here, renew_in_child, sever_in_child
 from audiobatch._quiet import quiet
 from audiobatch._urls import origin
 from audiobatch.errors import ConfigurationError, NotATorrent
@@ -98,10 +99,17 @@ class _PunctualStream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left = _errand.get().time_left(timeout)
-        return _PunctualStream(self._stream.start_tls(ssl_context, server_hostname, left))
+        return _own_to_this_process(self._stream.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
+
+
+def _own_to_this_process(stream: httpcore.NetworkStream) -> _PunctualStream:
+    connection = stream.get_extra_info("socket")
+    if isinstance(connection, socket.socket):
+        sever_in_child(connection)
+    return _PunctualStream(stream)
 
 
 class _GuardedBackend(httpcore.NetworkBackend):
@@ -133,7 +141,7 @@ class _GuardedBackend(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure: Exception = error
             else:
-                return _PunctualStream(connected)
+                return _own_to_this_process(connected)
         raise failure
 
 
@@ -230,6 +238,15 @@ class GuardedTransport(httpx.BaseTransport):
     _pools: dict[tuple[bool, bool], httpcore.ConnectionPool] = field(factory=dict, init=False)
     _lock: Lock = field(factory=Lock, init=False)
     _closed: bool = field(default=False, init=False)
+    _own_tls: ssl.SSLContext | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        renew_in_child(self, GuardedTransport._renew)
+
+    def _renew(self) -> None:
+        self._lock = Lock()
+        abandon((self._pools, self._own_tls))
+        self._pools, self._own_tls = {}, None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return the answer as soon as its headers are there."""
@@ -255,6 +272,7 @@ class GuardedTransport(httpx.BaseTransport):
 
     def _pool(self, url: str) -> httpcore.ConnectionPool:
         """Return the connections to use: those to vouched-for servers and those with TLS are kept by themselves."""
+        here()
         kind = (self._destinations.trusts(url), url.startswith("https://"))
         with self._lock:
             if self._closed:
@@ -264,11 +282,11 @@ class GuardedTransport(httpx.BaseTransport):
             return self._pools[kind]
 
     def _open(self, *, trusted: bool, secure: bool) -> httpcore.ConnectionPool:
-        if secure and self._tls is None:
+        if secure and self._tls is None and self._own_tls is None:
             # Made when it is needed, for it reads a large file, and once, for httpcore would do so at each connection.
-            self._tls = httpx.create_ssl_context(trust_env=False)
+            self._own_tls = httpx.create_ssl_context(trust_env=False)
         return httpcore.ConnectionPool(
-            ssl_context=self._tls,
+            ssl_context=self._tls or self._own_tls,
             proxy=self._proxy,
             max_connections=None,
             keepalive_expiry=_IDLE,
