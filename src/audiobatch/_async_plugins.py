@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 from anyio import CancelScope, RunFinishedError, from_thread
 from anyio.lowlevel import current_token
 
+from audiobatch._fork import here
 from audiobatch._patience import waiting_thread
 from audiobatch.errors import ConfigurationError
 from audiobatch.metainfo import InfoHashes, Torrent
@@ -119,13 +120,16 @@ class _Loop:
         except RuntimeError:
             raise ConfigurationError("call it inside a running event loop, whose plug-in it is") from None
         self._thread = get_ident()
+        self._process = here()
 
     def call(self, function: Callable[[], Awaitable[_T]]) -> _T:
         """Await in the loop, and return or raise here what comes of it.
 
         Raises:
-            ConfigurationError: The loop's own thread waits for this, so that nothing could run there; or it has ended.
+            ConfigurationError: The loop's own thread waits for this, so that nothing could run there; or it has
+                ended; or it runs in the process that this one was forked from.
         """
+        self._process.require("the event loop of an async plug-in", "make the plug-in anew here")
         if self._thread in (get_ident(), waiting_thread()):
             raise ConfigurationError("a batch with async plug-ins would block its event loop: use AsyncBatchDownloader")
 

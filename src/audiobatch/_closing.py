@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Self
 
+from audiobatch._fork import StaysHere
 
-class Closing(ABC):
+
+class Closing(StaysHere, ABC):
     """Something to be closed, that may stand in a ``with`` statement."""
 
     @abstractmethod

@@ -11,6 +11,8 @@ from typing import Generic, TypeVar
 
 from attrs import define, field
 
+from audiobatch._fork import here
+
 _LINGER = 0.01  # seconds: what is fetched side by side comes back side by side, and costs less in one group
 
 _T = TypeVar("_T")
@@ -44,18 +46,21 @@ def look_ahead(
         most: Bytes. Nothing is begun while the results that were not taken, or are still with the
             taker, have as many. Each that is under way is expected to be as large as the largest so far.
     """
-    with ThreadPoolExecutor(workers, thread_name_prefix="audiobatch-fetch") as pool:
-        queue = _Queue(pool, function, iter(items), workers=workers, size=size, most=most, furthest=workers)
-        try:
+    process = here()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="audiobatch-fetch")
+    queue = _Queue(pool, function, iter(items), workers=workers, size=size, most=most, furthest=workers)
+    try:
+        queue.begin()
+        while group := queue.take():
             queue.begin()
-            while group := queue.take():
-                queue.begin()
-                yield group
-                del group  # what the taker has let go of is gone
-                queue.make_room()
-                queue.furthest = max(furthest, workers)
-        finally:
+            yield group
+            del group  # what the taker has let go of is gone
+            queue.make_room()
+            queue.furthest = max(furthest, workers)
+    finally:
+        if process.is_here():  # in a forked child the threads are gone, maybe with a lock in hand
             queue.close()
+            pool.shutdown()
 
 
 @define(eq=False)

@@ -110,7 +110,7 @@ class Pipeline:
             most=_MOST_BYTES,
         )
         with (
-            self._keeping_what_was_fetched(course.lessons),
+            self._keeping_what_was_fetched(course),
             closing(fetched) as groups,
             _setting_at_the_end(course.ended),
         ):
@@ -151,7 +151,7 @@ class Pipeline:
             yield from submit_group(items, client=self.client, repository=self.repository, course=course)
 
     @contextmanager
-    def _keeping_what_was_fetched(self, lessons: Lessons) -> Iterator[None]:
+    def _keeping_what_was_fetched(self, course: Course) -> Iterator[None]:
         """Write down what was fetched and came to nothing, as a batch that ends early leaves it.
 
         A tracker counts each fetch; from the record, the next batch needs none.
@@ -159,13 +159,16 @@ class Pipeline:
         try:
             yield
         finally:
-            left = lessons.fetched_for_nothing
-            try:
-                if left:
-                    name = self.client.name
-                    self.repository.reserve([item.new_record(name, DownloadStatus.FAILED) for item in left])
-            except AudiobatchError as error:
-                _log.warning("%d torrents that were fetched will have to be fetched again: %s", len(left), error)
+            if course.teller.process.is_here():
+                self._keep(course.lessons.fetched_for_nothing)
+
+    def _keep(self, items: Sequence[Item]) -> None:
+        try:
+            if items:
+                name = self.client.name
+                self.repository.reserve([item.new_record(name, DownloadStatus.FAILED) for item in items])
+        except AudiobatchError as error:
+            _log.warning("%d torrents that were fetched will have to be fetched again: %s", len(items), error)
 
     def _look_up(self, items: Sequence[Item], stop: Event) -> tuple[list[Outcome], list[Item]]:
         """Find what is known by its URL: no tracker is asked for what is in the client, or still on record.

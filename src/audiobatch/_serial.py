@@ -8,10 +8,11 @@ from functools import partial
 from threading import Event, Lock
 from typing import Final, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field
 
 from audiobatch._bugs import guarded, kind_of
 from audiobatch._cancellation import Cancellation, cancelled_by
+from audiobatch._fork import here, renew_in_child
 from audiobatch._item import STOPPED
 from audiobatch._retry import RetryPolicy
 from audiobatch.errors import AudiobatchError, ClientError, ClientUnavailable, NotAttempted
@@ -24,7 +25,7 @@ _LOOK: Final = 0.1  # seconds between two looks at the stop while others have th
 _GRACE: Final = 2.0  # seconds that an add, and each look after it, still gets once the batch is stopped
 
 
-@frozen
+@define(eq=False)
 class SerialClient:
     """Asks a client in turn, and asks again what can be asked again: everything but an add.
 
@@ -36,7 +37,18 @@ class SerialClient:
 
     _client: TorrentClient
     _retry: RetryPolicy
-    _turn: Lock = field(factory=Lock, init=False)
+    _lock: Lock = field(factory=Lock, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        renew_in_child(self, SerialClient._renew)
+
+    def _renew(self) -> None:
+        self._lock = Lock()
+
+    @property
+    def _turn(self) -> Lock:
+        here()
+        return self._lock
 
     @property
     def name(self) -> str:
@@ -157,14 +169,15 @@ class SerialClient:
         Raises:
             NotAttempted: The wait was ended.
         """
-        while not self._turn.acquire(timeout=_LOOK):
+        turn = self._turn  # a process that is forked meanwhile has another one
+        while not turn.acquire(timeout=_LOOK):
             if waiting.is_due():
                 raise NotAttempted(str(STOPPED))
         try:
             with cancelled_by(calling or waiting):
                 yield
         finally:
-            self._turn.release()
+            turn.release()
 
 
 def _guarded(call: Callable[[], _T]) -> _T:

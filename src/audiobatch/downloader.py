@@ -10,6 +10,7 @@ from threading import Event
 from typing import Final
 
 from audiobatch._admission import SavePath, admit
+from audiobatch._fork import StaysHere, here
 from audiobatch._item import Item
 from audiobatch._pipeline import Pipeline
 from audiobatch._planning import plan_batch
@@ -66,7 +67,7 @@ def admit_batch(requests: Iterable[GivenRequest], *, limit: int) -> list[GivenRe
     return batch
 
 
-class BatchDownloader:
+class BatchDownloader(StaysHere):
     """Queues batches of audiobook downloads in a torrent client.
 
     After `run`, every item reported as successful is in the client under its own
@@ -76,6 +77,9 @@ class BatchDownloader:
 
     Several threads may use one object, each with its own batch; the client still gets one
     request at a time. Whoever made client, fetcher and repository closes them.
+
+    It may be made before a fork, and used before and after it, in parent and children: each
+    process connects and logs in by itself. A batch stays in the process that has begun it.
 
     Args:
         client: Where the torrents go.
@@ -149,8 +153,10 @@ class BatchDownloader:
         leaves the rest of the batch undone.
 
         Raises:
-            ConfigurationError: This is called by the downloader's own listener.
+            ConfigurationError: This is called by the downloader's own listener; or, as the
+                iteration goes on, it does so in a process that was forked in the meantime.
         """
+        here()
         self._announce.require_silence()
         return self._stream(admit_batch(requests, limit=self._max_batch_size), stop or Event())
 
@@ -225,6 +231,7 @@ class BatchDownloader:
                 for outcome in chain(admission.failures, outcomes):
                     teller.settled(outcome)
                     yield outcome
+                    teller.require_own_process()
 
 
 def _recovering(index: int, record: Download) -> Item:

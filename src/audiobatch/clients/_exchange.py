@@ -24,6 +24,7 @@ import httpx
 from attrs import define, field
 
 from audiobatch._cancellation import is_cancelled
+from audiobatch._fork import sever_in_child
 from audiobatch._quiet import quiet
 
 MAX_WORDS: Final = 64 * 1024
@@ -152,6 +153,8 @@ class Exchange:
             self._sent = time.monotonic()
         if isinstance(stream := info.get("return_value"), httpcore.NetworkStream):
             self._streams.append(stream)
+            if isinstance(connection := stream.get_extra_info("socket"), socket.socket):
+                sever_in_child(connection)
 
     def _leave(self) -> None:
         """Cut the connection, so that the thread ends, which may be waiting for it."""

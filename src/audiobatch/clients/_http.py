@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import Final, TypeAlias
 
 import httpx
 
+from audiobatch._fork import abandon, here, renew_in_child
 from audiobatch._tls import NOT_TLS, TLS_ONLY, Verify, accepting, tls_trouble, wants_tls
 from audiobatch.clients._endpoint import Endpoint
 from audiobatch.clients._exchange import MAX_WORDS, Exchange, GivenUp, OutOfTime, Streams, Unreadable
@@ -70,13 +72,12 @@ class HttpConnection:
         self._api = f"{self.endpoint.url}/{api}"
         self._timeout = timeout
         self._owned = http is None
-        self._answered = False
-        self._streams: Streams = deque(maxlen=_STREAMS)
-        # Proxies and .netrc from the environment are for the internet, not for a client at home.
-        # Certificates, which take long to load, only where they are needed: no redirect is followed.
-        self._http = http or httpx.Client(
-            trust_env=False, verify=self._secure if verify is None else accepting(verify, "verify=")
-        )
+        self._given_to = here()
+        self._verify = verify
+        self._lock = Lock()
+        self._renew()
+        self._http: httpx.Client | None = http or self._open()
+        renew_in_child(self, HttpConnection._renew_in_child)
 
     def post(
         self,
@@ -98,35 +99,65 @@ class HttpConnection:
             ClientUnavailable: No answer, a broken one, or a server error.
             ClientError: What will not pass by itself: the URL leads elsewhere, TLS does not
                 come about, or the answer is larger than it may be.
-            ConfigurationError: The client given as ``http`` has a login of its own besides ours.
+            ConfigurationError: The client given as ``http`` has a login of its own besides ours,
+                or belongs to the process that this one was forked from.
         """
         outcome = self._ask(path, data, files, limit)
         # httpx's errors hold the request with its URL and headers: they must not travel in a traceback.
         if isinstance(outcome, ClientError):
             raise outcome
         self._answered = True
-        if self._owned and len(self._http.cookies.jar) > _MAX_COOKIES:
-            self._http.cookies.clear()  # no client sets that many; a new login makes up for it
+        http = self._client()
+        if self._owned and len(http.cookies.jar) > _MAX_COOKIES:
+            http.cookies.clear()  # no client sets that many; a new login makes up for it
         return outcome
 
     def close(self) -> None:
         """Close the connections, if they are our own."""
-        if self._owned:
+        if self._owned and self._http is not None:
             self._http.close()
+
+    def _client(self) -> httpx.Client:
+        """Return the httpx client of this process."""
+        if here() is not self._given_to and not self._owned:
+            raise ConfigurationError(
+                "the httpx client given as http= belongs to the process that this one was forked from: "
+                "make both anew in this process, or leave http= out"
+            )
+        with self._lock:
+            if self._http is None:
+                self._http = self._open()
+            return self._http
+
+    def _open(self) -> httpx.Client:
+        # Proxies and .netrc from the environment are for the internet, not for a client at home.
+        # Certificates, which take long to load, only where they are needed: no redirect is followed.
+        verify = self._secure if self._verify is None else accepting(self._verify, "verify=")
+        return httpx.Client(trust_env=False, verify=verify)
+
+    def _renew(self) -> None:
+        self._answered = False
+        self._streams: Streams = deque(maxlen=_STREAMS)
+
+    def _renew_in_child(self) -> None:
+        self._lock = Lock()
+        abandon((self._http, self._streams))  # a close would reach what the parent still uses
+        self._renew()
+        if self._owned:
+            self._http = None
 
     def _ask(
         self, path: str, data: Mapping[str, str] | None, files: Sequence[UploadedFile], limit: int
     ) -> httpx.Response | ClientError:
-        if "Authorization" in self._headers and not self._owned and _has_login(self._http):
+        http = self._client()
+        if "Authorization" in self._headers and not self._owned and _has_login(http):
             raise ConfigurationError(_ONE_LOGIN)
         sent = {**self._headers, "Accept-Encoding": "identity"}
         try:
-            request = self._http.build_request(
-                "POST", f"{self._api}/{path}", data=data, files=files or None, headers=sent
-            )
+            request = http.build_request("POST", f"{self._api}/{path}", data=data, files=files or None, headers=sent)
         except (httpx.InvalidURL, ValueError):
             return ClientError(f"the request to {self._origin} cannot be sent: it holds what is no valid text")
-        exchange = Exchange(self._http, request, limit, self._streams)
+        exchange = Exchange(http, request, limit, self._streams)
         try:
             answer = exchange.wait(self._timeout, on_slow_handshake=lambda: self._require_tls(request.url))
         except _CAUGHT as error:

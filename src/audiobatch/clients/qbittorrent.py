@@ -9,6 +9,7 @@ from typing import Final
 import httpx
 
 from audiobatch._closing import Closing
+from audiobatch._fork import renew_in_child
 from audiobatch._tls import Verify
 from audiobatch.clients._exchange import MAX_LIST, MAX_WORDS
 from audiobatch.clients._http import HttpConnection, UploadedFile
@@ -53,7 +54,8 @@ class QBittorrentClient(Closing):
             in the URL then, because both need the same header.
         timeout: Seconds that a call may take, above 0; a busy daemon can stall for tens of
             seconds. A large upload gets more time.
-        http: An httpx client to use instead of an own one, for a proxy say. It stays yours to close.
+        http: An httpx client to use instead of an own one, for a proxy say. It stays yours to close,
+            and it is not used in a process that is forked later: make both there.
         verify: For https, the file with the certificate (PEM) that is accepted, the server's own or
             its authority's, or an `ssl.SSLContext`; by default the public authorities are.
         name: The identity that records belong to, such as the name of the object before its URL
@@ -85,6 +87,7 @@ class QBittorrentClient(Closing):
         self._name = name or f"qbittorrent@{self._connection.endpoint.identity}"
         self._session_open = False
         self._refusal: str | None = None
+        renew_in_child(self, QBittorrentClient._renew)
 
     @property
     def name(self) -> str:
@@ -190,6 +193,9 @@ class QBittorrentClient(Closing):
     def close(self) -> None:
         """Close the connections. The session at qBittorrent ends by itself."""
         self._connection.close()
+
+    def _renew(self) -> None:
+        self._session_open = False  # a password that was refused stays refused
 
     def _call(
         self,

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import httpcore
 from attrs import define, field
 
+from audiobatch._fork import renew_in_child
 from audiobatch._patience import nobody_waits
 from audiobatch.fetchers._addresses import Address
 
@@ -73,6 +74,10 @@ class Connector:
 
     def __init__(self) -> None:
         self._answered: OrderedDict[str, Address] = OrderedDict()
+        self._lock = Lock()
+        renew_in_child(self, Connector._renew)
+
+    def _renew(self) -> None:
         self._lock = Lock()
 
     def connect(

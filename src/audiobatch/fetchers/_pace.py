@@ -10,6 +10,7 @@ from itertools import islice
 from threading import Event, Lock, Semaphore
 from typing import Final
 
+from audiobatch._fork import renew_in_child
 from audiobatch._patience import nobody_waits, tell_of_wait
 from audiobatch.errors import FetchError
 
@@ -25,8 +26,18 @@ class Pace:
         self._lock = Lock()
         self._next = 0.0
         self._closed = Event()
+        self._at_once = at_once
         self.users = 0
         """How many wait for a turn, or have one; counted by `Paces`."""
+        renew_in_child(self, Pace._renew)
+
+    def _renew(self) -> None:
+        closed, self._closed = self._closed.is_set(), Event()
+        if closed:
+            self._closed.set()
+        self._turns = Semaphore(self._at_once)
+        self._lock = Lock()
+        self.users = 0  # they were threads of the parent
 
     @property
     def is_over(self) -> bool:
@@ -40,13 +51,14 @@ class Pace:
         Raises:
             FetchError: Nobody waits for it any more, or the pace has ended.
         """
-        while not self._turns.acquire(timeout=_GLANCE):
+        turns = self._turns
+        while not turns.acquire(timeout=_GLANCE):
             self._raise_if_over()
         try:
             self._raise_if_over()
             yield
         finally:
-            self._turns.release()
+            turns.release()
 
     def step(self) -> None:
         """Wait until the next request may go out.
@@ -82,6 +94,10 @@ class Paces:
         self._at_once = at_once
         self._of_hosts: OrderedDict[str, Pace] = OrderedDict()  # the one that was used longest ago comes first
         self._lock = Lock()
+        renew_in_child(self, Paces._renew)
+
+    def _renew(self) -> None:
+        self._lock = Lock()  # and each pace, for which no host is to be pressed harder, renews itself
 
     @contextmanager
     def turn(self, host: str) -> Iterator[float]:

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from threading import BoundedSemaphore, Lock, Thread
 from typing import Final
 
+from audiobatch._fork import renew_in_child
 from audiobatch._patience import nobody_waits
 from audiobatch.fetchers._addresses import Address
 
@@ -55,7 +56,12 @@ class LookUps:
     """
 
     def __init__(self, at_once: int = MAX_LOOK_UPS) -> None:
-        self._places = BoundedSemaphore(at_once)
+        self._at_once = at_once
+        self._begin_anew()
+        renew_in_child(self, LookUps._begin_anew)
+
+    def _begin_anew(self) -> None:
+        self._places = BoundedSemaphore(self._at_once)
         self._lock = Lock()
         self._under_way: dict[tuple[str, int], Future[list[Address]]] = {}
 

@@ -23,6 +23,7 @@ import httpx
 from attrs import define, field
 from attrs.converters import optional
 
+from audiobatch._fork import abandon, here, renew_in_child, sever_in_child
 from audiobatch._quiet import quiet
 from audiobatch._tls import Verify, accepting
 from audiobatch._urls import origin
@@ -108,10 +109,17 @@ class _PunctualStream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left = _errand.get().time_left(timeout)
-        return _PunctualStream(self._stream.start_tls(ssl_context, server_hostname, left))
+        return _own_to_this_process(self._stream.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
+
+
+def _own_to_this_process(stream: httpcore.NetworkStream) -> _PunctualStream:
+    connection = stream.get_extra_info("socket")
+    if isinstance(connection, socket.socket):
+        sever_in_child(connection)
+    return _PunctualStream(stream)
 
 
 class _GuardedBackend(httpcore.NetworkBackend):
@@ -145,7 +153,7 @@ class _GuardedBackend(httpcore.NetworkBackend):
         if guard is not None and _is_own(address, stream) and not guard.permits_own(address, trusted=errand.trusted):
             stream.close()
             raise BlockedAddress(f"{host} leads to this very machine: if that is intended, name it in trusted_origins")
-        return _PunctualStream(stream)
+        return _own_to_this_process(stream)
 
 
 def _resolve(host: str, port: int, timeout: float) -> list[Address]:
@@ -241,10 +249,17 @@ class GuardedTransport(httpx.BaseTransport):
     _backend: _GuardedBackend = field(init=False)
     _lock: Lock = field(factory=Lock, init=False)
     _closed: bool = field(default=False, init=False)
+    _own_tls: ssl.SSLContext | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         # With a proxy, it is the proxy that is connected to, and its user has named it.
         self._backend = _GuardedBackend(self._destinations if self._proxy is None else None)
+        renew_in_child(self, GuardedTransport._renew)
+
+    def _renew(self) -> None:
+        self._lock = Lock()
+        abandon((self._pools, self._own_tls))
+        self._pools, self._own_tls = {}, None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return the answer as soon as its headers are there."""
@@ -274,6 +289,7 @@ class GuardedTransport(httpx.BaseTransport):
 
         A connection serves one origin alone, so one to a server that the user vouches for serves nobody else.
         """
+        here()
         with self._lock:
             if self._closed:
                 raise RuntimeError("nothing can be fetched any more: the fetcher was closed")
@@ -282,11 +298,11 @@ class GuardedTransport(httpx.BaseTransport):
             return self._pools[secure]
 
     def _open(self, *, secure: bool) -> httpcore.ConnectionPool:
-        if secure and self._tls is None:
+        if secure and self._tls is None and self._own_tls is None:
             # Made when it is needed, for it reads a large file, and once, for httpcore would do so at each connection.
-            self._tls = httpx.create_ssl_context(trust_env=False)
+            self._own_tls = httpx.create_ssl_context(trust_env=False)
         return httpcore.ConnectionPool(
-            ssl_context=self._tls,
+            ssl_context=self._tls or self._own_tls,
             proxy=self._proxy,
             max_connections=None,
             max_keepalive_connections=_MAX_IDLE,

@@ -7,15 +7,21 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import attrs
 
+from audiobatch._fork import StaysHere, renew_in_child, rest_at_fork
 from audiobatch.metainfo import InfoHashes
 from audiobatch.models import Download
 
 
-class MemoryRepository:
-    """Keeps records for as long as the object lives."""
+class MemoryRepository(StaysHere):
+    """Keeps records for as long as the object lives; after a fork, each process has its own."""
 
     def __init__(self) -> None:
         self._records: dict[str, Download] = {}  # by id, oldest first
+        self._lock = threading.Lock()
+        renew_in_child(self, MemoryRepository._renew)
+        rest_at_fork(self, lambda owner: owner._lock)  # noqa: SLF001 - of this class
+
+    def _renew(self) -> None:
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
