@@ -23,6 +23,7 @@ from audiobatch.metainfo import InfoHashes, TorrentFile
 from audiobatch.models import GivenRequest
 from audiobatch.protocols import Repository
 from audiobatch.repositories import sqlite
+from audiobatch.repositories._records import load_record
 from audiobatch.repositories.memory import MemoryRepository
 from audiobatch.results import Outcome
 from property.promise_world import BOOKS, GIVEN, LEADS_TO, NAMES, PLANS, Crash, OneByOne, Plan, World
@@ -354,7 +355,7 @@ class SQLitePromise(Promise):
         rows = self.file._connection.execute(
             f"SELECT {sqlite._COLUMNS} FROM downloads d LEFT JOIN torrents t ON t.number = d.number ORDER BY d.number"
         )
-        return [sqlite._load(row) for row in rows]
+        return [load_record(row) for row in rows]
 
     def teardown(self) -> None:
         """End with a recovery in peace, and remove the file."""
