@@ -43,7 +43,7 @@ class Item:
     def info_hashes(self) -> InfoHashes:
         """Those of the torrent at hand, and what else is known of them."""
         assert self.torrent is not None, "the torrent is not at hand yet"
-        return self.torrent.info_hashes.joined(self.known)
+        return self.torrent.info_hashes if self.known is None else self.torrent.info_hashes.joined(self.known)
 
     def knowing(self, status: TorrentStatus | None) -> Item:
         """Return it with the info-hashes that the client names for it."""
@@ -152,20 +152,27 @@ class Twins:
 
     Args:
         items: The group.
-        same: Tells whether two of them are twins. Two magnet links, each with one info-hash of a
-            hybrid, are so because of a third one that has both.
+        keys: What an item asks for: those that share one of them are twins. Two magnet links, each with
+            one info-hash of a hybrid, are so because of a third one that has both.
     """
 
-    def __init__(self, items: Iterable[Item], same: Callable[[Item, Item], bool]) -> None:
+    def __init__(self, items: Iterable[Item], keys: Callable[[Item], Iterable[str]]) -> None:
         families: list[list[Item]] = []
+        family_of: dict[str, list[Item]] = {}
         for item in items:
-            related = [number for number, family in enumerate(families) if any(same(other, item) for other in family)]
+            own = list(keys(item))
+            related = list({id(family_of[key]): family_of[key] for key in own if key in family_of}.values())
             if not related:
-                families.append([item])
-                continue
-            for number in reversed(related[1:]):
-                families[related[0]].extend(families.pop(number))
-            families[related[0]].append(item)
+                families.append(related_to := [])
+            else:
+                related_to, *others = related
+                for other in others:
+                    related_to.extend(other)
+                    own.extend(key for member in other for key in keys(member))
+                    other.clear()
+            related_to.append(item)
+            family_of.update(dict.fromkeys(own, related_to))
+        families = [family for family in families if family]
         for family in families:
             family.sort(key=_tells_less)
         self._families = {family[0].index: family for family in families}

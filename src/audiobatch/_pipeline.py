@@ -49,7 +49,7 @@ class Pipeline:
 
     def run(self, items: Sequence[Item], stop: Event, teller: Teller) -> Generator[Outcome, None, None]:
         """Look up, fetch and submit; yield one outcome for each item, as soon as it is settled."""
-        twins = Twins(items, lambda one, other: one.request.torrent_url == other.request.torrent_url)
+        twins = Twins(items, lambda item: [item.request.torrent_url])
         with closing(self._in_parts(twins.first, stop, teller)) as first_ones:
             yield from _answer_all(items, (outcome for first in first_ones for outcome in twins.outcomes(first)))
 
@@ -135,7 +135,7 @@ class Pipeline:
 
     def _submit_different(self, items: Sequence[Item], course: Course) -> Iterator[Outcome]:
         """Submit each torrent once; one that has failed in this batch is not tried again under another URL."""
-        twins = Twins(items, Item.is_same_torrent)
+        twins = Twins(items, lambda item: item.info_hashes.known)
         fresh: list[Item] = []
         for item in twins.first:
             failure = course.lessons.failure_of(item)

@@ -179,12 +179,15 @@ def _reserve(
     reserved = dict(zip(new, repository.reserve(list(new.values())), strict=True)) if new else {}
     entries: list[_Entry] = []
     later: list[Item] = []
+    taken: set[str] = set()
     changed: list[Download] = []
     for item, status in items:
         held = item.record or reserved[item.index]
-        if any(held.id == entry.record.id or item.is_same_torrent(entry.item) for entry in entries):
+        names = {held.id, *item.info_hashes.known}
+        if names & taken:
             later.append(item)
             continue
+        taken |= names
         is_mine = item.index in new and held.id == new[item.index].id
         entry = _Entry(item, held, None if is_mine else held, present=status is not None)
         if status is not None:

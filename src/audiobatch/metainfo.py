@@ -63,6 +63,11 @@ class InfoHashes:
         v2 = (self.v2[:40], self.v2) if self.v2 else ()
         return (self.v1, *v2) if self.v1 else v2
 
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Those that are known, v1 first."""
+        return tuple(info_hash for info_hash in (self.v1, self.v2) if info_hash is not None)
+
     def matches(self, other: InfoHashes) -> bool:
         """Tell whether both are of one torrent: they share their v1 or their v2 info-hash."""
         return (self.v1 is not None and self.v1 == other.v1) or (self.v2 is not None and self.v2 == other.v2)
