@@ -43,8 +43,8 @@ def look_ahead(
         workers: Threads.
         furthest: Items that may be begun and not taken, once a group was.
         size: The bytes that a result takes.
-        most: Bytes. Nothing is begun while the results that were not taken, or are still with the
-            taker, have as many. Each that is under way is expected to be as large as the largest so far.
+        most: Bytes. No more is begun than leaves the results that were not taken, or are still with the
+            taker, and those under way below that. Of these, each is expected to take twice the largest so far.
     """
     process = here()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="audiobatch-fetch")
@@ -102,7 +102,9 @@ class _Queue(Generic[_T, _R]):
     def _has_room(self) -> bool:
         if self._closed or self._working >= self._workers or len(self._begun) >= self.furthest:
             return False
-        return self._bytes + self._working * self._largest < self._most
+        # While it is read, a result takes twice its bytes; and so does the next one, which is to have its place.
+        expected = 2 * (self._working + 1) * self._largest
+        return self._bytes + expected < self._most or not (self._bytes or self._working)
 
     def _finished(self, future: Future[_R]) -> None:
         with self._changed:

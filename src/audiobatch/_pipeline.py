@@ -34,7 +34,7 @@ _log = logging.getLogger("audiobatch")
 
 _LARGEST_GROUP = 50  # items of a recovery
 _FURTHEST = 64  # torrents that may be fetched ahead of the client, once it has shown that it takes them
-_MOST_BYTES = 24 * 1024 * 1024  # of torrents that are at hand and not settled, beside those under way
+_MOST_BYTES = 64 * 1024 * 1024  # of torrents that are at hand and not settled, beside those under way
 
 
 @frozen(kw_only=True)
