@@ -205,6 +205,11 @@ def _httpx_errors() -> Iterator[None]:
     ) as error:
         # Both libraries have the same names for the same troubles.
         raise getattr(httpx, type(error).__name__)(str(error)) from None
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "socksio":
+            raise
+        # httpcore lets these through, where a SOCKS proxy hangs up, or is none.
+        raise httpx.ProxyError("the proxy does not speak SOCKS5") from None
 
 
 def _read_proxy(url: str) -> httpcore.Proxy:
