@@ -105,7 +105,7 @@ class TorrentFile:
 
     content: bytes = field(repr=False)
     info_hashes: InfoHashes
-    name: str
+    name: str = field(repr=False)
     total_size: int
     private: bool
     doubt: str | None = None
@@ -129,7 +129,7 @@ class MagnetLink:
 
     uri: str = field(repr=False)
     info_hashes: InfoHashes
-    name: str
+    name: str = field(repr=False)
 
     def __attrs_post_init__(self) -> None:
         if has_control_characters(self.uri):

@@ -32,7 +32,7 @@ class TorrentFetcher(Protocol):
 
         Called from several threads at once. Trackers count a fetch as a snatch, so one call
         asks for the torrent once; whether to try again is decided outside, by the error. Where
-        the request was sent and its answer was lost, set ``repeated`` of a transient error to
+        a request was sent and its answer, or what that led to, was lost, set ``repeated`` of a transient error to
         False: then nobody asks again before a person does.
 
         Returns:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from audiobatch.errors import FetchError
@@ -16,7 +17,8 @@ from audiobatch.fetchers.http import HttpFetcher
 from audiobatch.models import DownloadRequest
 from support.torrents import book
 
-ADDRESSES = ("8.8.8.8", "2606:4700::1111")
+ADDRESSES = ("8.8.8.8", "8.8.8.9", "2606:4700::1111")
+_ANY_ADDRESS = Path("/proc/sys/net/ipv4/ip_nonlocal_bind")
 
 
 class _Tracker(BaseHTTPRequestHandler):
@@ -44,17 +46,22 @@ def main() -> None:
     """Do it."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for address in ADDRESSES:
-        subprocess.run(
-            ["ip", "address", "add", address, "dev", "lo", *(["nodad"] if ":" in address else [])], check=True
-        )
+        length, options = ("128", ["nodad"]) if ":" in address else ("24", [])
+        subprocess.run(["ip", "address", "add", f"{address}/{length}", "dev", "lo", *options], check=True)
     for address in ADDRESSES:
-        server = _server(address)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        host = f"[{address}]" if ":" in address else address
-        origin = f"http://{host}:{server.server_port}"
-        print(fetch(f"{origin}/1"))  # noqa: T201
-        print(fetch(f"{origin}/1", trusted_origins=[origin]))  # noqa: T201
-        server.shutdown()
+        _try(address)
+    _ANY_ADDRESS.write_text("1")
+    _try(ADDRESSES[0])
+
+
+def _try(address: str) -> None:
+    server = _server(address)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    host = f"[{address}]" if ":" in address else address
+    origin = f"http://{host}:{server.server_port}"
+    print(fetch(f"{origin}/1"))  # noqa: T201
+    print(fetch(f"{origin}/1", trusted_origins=[origin]))  # noqa: T201
+    server.shutdown()
 
 
 def _server(address: str) -> ThreadingHTTPServer:

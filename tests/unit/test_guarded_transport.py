@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpcore
 import pytest
 
 from audiobatch.errors import (
@@ -551,6 +552,29 @@ class TestProxy:
 
         with failing(ConfigurationError, r"pip install 'httpx\[socks\]'"):
             HttpFetcher(proxy=f"{scheme}://me:s3cret@proxy:1080")
+
+    @pytest.mark.parametrize("module", ["socksio.exceptions", "elsewhere"])
+    def test_one_that_speaks_no_socks_is_as_good_as_none(self, net: Net, module: str) -> None:
+        """The error of that package is none that httpcore knows; any other one is a bug, and stays one."""
+
+        class ProtocolError(Exception):
+            __module__ = module
+
+        class Misunderstanding(httpcore.NetworkStream):
+            def write(self, *_: object) -> None:
+                raise ProtocolError("Malformed reply")
+
+            def close(self) -> None:
+                pass
+
+            def get_extra_info(self, _: str) -> Any:
+                return None
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(httpcore.SyncBackend, "connect_tcp", lambda *_, **__: Misunderstanding())
+            with failing(FetchUnavailable, "cannot be reached") if "socks" in module else pytest.raises(ProtocolError):
+                fetch(HTTP)
+        assert not net.connected
 
     @pytest.mark.parametrize("url", [HTTP, HTTPS])
     def test_the_environment_names_none(

@@ -134,3 +134,15 @@ def test_a_system_without_threads_is_an_error(server: NameServer, monkeypatch: p
             look_ups.addresses("tracker.example", 80, PATIENCE)
 
     assert look_ups.addresses("tracker.example", 80, PATIENCE) == [ADDRESS]
+
+
+def test_another_port_is_no_other_host(server: NameServer) -> None:
+    """Otherwise one host that nobody answers for could take all threads, with a URL for each port."""
+    look_ups = LookUps(at_once=2)
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(look_ups.addresses, "slow.example", port, PATIENCE) for port in range(8000, 8008)]
+        wait_until(lambda: server.asked == ["slow.example"], "it is asked for")
+        server.answering.set()
+
+        assert [each.result() for each in waiting] == [[ADDRESS]] * 8
+    assert server.asked == ["slow.example"]

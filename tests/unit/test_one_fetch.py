@@ -118,6 +118,17 @@ class TestCookies:
         sent = [request.headers.get("cookie") for request in httpx_mock.get_requests()]
         assert sent == ["uid=7", "uid=7; id=1; go=2"] * 2
 
+    def test_it_takes_the_place_of_one_that_was_configured(self, httpx_mock: HTTPXMock) -> None:
+        """A server that is sent both goes by the old one, as often as not."""
+        httpx_mock.add_response(url=PAGE, status_code=302, headers={"Location": "/2", "Set-Cookie": "pass=new; Path=/"})
+        httpx_mock.add_response(url="http://tracker.example/2", content=BODY)
+        credentials = {"http://tracker.example": {"Cookie": "uid=7; pass=old"}}
+
+        with HttpFetcher(transport=httpx.HTTPTransport(), credentials=credentials) as fetcher:
+            fetcher._retrieval.get(PAGE, headers_for=fetcher._headers_for)
+
+        assert [each.headers["cookie"] for each in httpx_mock.get_requests()] == ["uid=7; pass=old", "uid=7; pass=new"]
+
 
 def hang_up(exchange: Exchange) -> None:
     """Read the request, and close without a word."""
@@ -166,6 +177,16 @@ class TestLostAnswers:
     def test_the_tracker_is_asked_once(self, answer: Callable[[Exchange], None]) -> None:
         """Whoever asked may do so again."""
         asked, failure = self.run(answer)
+
+        assert asked == 1
+        assert failure.code is FailureCode.FETCH_UNAVAILABLE
+        assert failure.retryable
+
+    def test_what_has_led_to_a_dead_server_is_asked_once(self) -> None:
+        """Prowlarr, for one, counts a grab when it redirects, and does not know what becomes of it."""
+        with socket.create_server(("127.0.0.1", 0)) as held:
+            dead = f"http://127.0.0.1:{held.getsockname()[1]}/"
+        asked, failure = self.run(lambda exchange: exchange.send(302, Location=dead, Content_Length="0"))
 
         assert asked == 1
         assert failure.code is FailureCode.FETCH_UNAVAILABLE

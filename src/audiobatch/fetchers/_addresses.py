@@ -153,9 +153,14 @@ class Destinations:
                 "or the network in allowed_networks; link-local and metadata addresses are always refused"
             )
 
-    def permits_own(self, address: Address, *, trusted: bool) -> bool:
-        """Tell whether an address may be connected to although it is one of this machine."""
-        return trusted or all(_is_in(face, self.allowed_networks) for face in _faces(address))
+    def require_foreign(self, own: Iterable[Address], *, host: str, trusted: bool) -> None:
+        """Do nothing if those addresses of a host that this machine itself has may be connected to.
+
+        Raises:
+            BlockedAddress: One of them may not.
+        """
+        if not trusted and not all(_is_in(face, self.allowed_networks) for each in own for face in _faces(each)):
+            raise BlockedAddress(f"{host} leads to this very machine: if that is intended, name it in trusted_origins")
 
     def _permits(self, address: Address, *, trusted: bool) -> bool:
         faces = list(_faces(address))

@@ -14,6 +14,7 @@ from audiobatch._patience import nobody_waits
 from audiobatch.fetchers._addresses import Address
 
 MAX_LOOK_UPS: Final = 16  # under way at once, over all fetchers of a process: each has a thread
+_NOBODYS: Final = {4: "192.0.2.1", 6: "2001:db8::1"}  # for documentation alone (RFC 5737, RFC 3849)
 _GLANCE: Final = 0.1  # seconds between two looks at whether there is still a reason to wait
 
 
@@ -45,6 +46,23 @@ def spelled_out(host: str, port: int) -> list[Address]:
         return []
 
 
+def is_own(address: Address) -> bool:
+    """Tell whether an address is one of this machine: to the others, no socket can be bound.
+
+    Where the system lets a socket be bound to any address, that tells nothing, and so no address is one.
+    """
+    return _can_be_bound(str(address)) and not _can_be_bound(_NOBODYS[address.version])
+
+
+def _can_be_bound(address: str) -> bool:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
 class LookUps:
     """Looks hosts up in threads, because name servers can be slow and the system's call knows no limit.
 
@@ -63,7 +81,7 @@ class LookUps:
     def _begin_anew(self) -> None:
         self._places = BoundedSemaphore(self._at_once)
         self._lock = Lock()
-        self._under_way: dict[tuple[str, int], Future[list[Address]]] = {}
+        self._under_way: dict[str, Future[list[Address]]] = {}
 
     def addresses(self, host: str, port: int, timeout: float) -> list[Address]:
         """Return the addresses of a host; see `resolve`.
@@ -80,7 +98,7 @@ class LookUps:
         return future.result()
 
     def _begin(self, host: str, port: int, deadline: float) -> Future[list[Address]]:
-        key = (host.lower(), port)
+        key = host.lower()  # without the port: whatever that is, the addresses are the same
         while True:
             with self._lock:
                 if key in self._under_way:
@@ -92,19 +110,19 @@ class LookUps:
             if self._places.acquire(timeout=_GLANCE):
                 self._places.release()
         try:
-            Thread(target=self._run, args=(key, future), name="audiobatch-resolve", daemon=True).start()
+            Thread(target=self._run, args=(key, port, future), name="audiobatch-resolve", daemon=True).start()
         except RuntimeError:
             self._finish(key, future, OSError("no thread can be started"))
         return future
 
-    def _run(self, key: tuple[str, int], future: Future[list[Address]]) -> None:
+    def _run(self, key: str, port: int, future: Future[list[Address]]) -> None:
         try:
-            outcome: list[Address] | Exception = resolve(*key)
+            outcome: list[Address] | Exception = resolve(key, port)
         except Exception as error:  # noqa: BLE001 - raised where it is waited for
             outcome = error
         self._finish(key, future, outcome)
 
-    def _finish(self, key: tuple[str, int], future: Future[list[Address]], outcome: list[Address] | Exception) -> None:
+    def _finish(self, key: str, future: Future[list[Address]], outcome: list[Address] | Exception) -> None:
         with self._lock:
             del self._under_way[key]
         self._places.release()

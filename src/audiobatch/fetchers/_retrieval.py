@@ -176,6 +176,7 @@ class Retrieval:
         try:
             response = self._transport.handle_request(self._request(hop.url, headers, errand))
             try:
+                errand.answered = True
                 seen(str(hop), response.headers)
                 body = b"" if response.is_redirect else self._body(response, errand)
             finally:
@@ -185,6 +186,8 @@ class Retrieval:
             return Answer(hop, response.status_code, response.headers, body)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, zlib.error) as error:
             failure = _translate(error, hop.origin)
+            # What has led here was asked for, too: to begin anew would count there.
+            failure.repeated = failure.repeated and not errand.answered
         # Raised out here, for httpx's errors hold the whole URL, and must not travel along as a context.
         raise failure
 
@@ -235,9 +238,14 @@ class Retrieval:
 def _with_cookies(headers: Mapping[str, str], cookies: str | None) -> Mapping[str, str]:
     if cookies is None:
         return headers
-    given = next((value for name, value in headers.items() if name.lower() == "cookie"), None)
     others = {name: value for name, value in headers.items() if name.lower() != "cookie"}
-    return {**others, "Cookie": cookies if given is None else f"{given}; {cookies}"}
+    given = [pair.strip() for name in headers.keys() - others.keys() for pair in headers[name].split(";")]
+    anew = {_name(pair) for pair in cookies.split("; ")}
+    return {**others, "Cookie": "; ".join([*(pair for pair in given if _name(pair) not in anew), cookies])}
+
+
+def _name(pair: str) -> str:
+    return pair.partition("=")[0]
 
 
 def _unpacker(encoding: str) -> Callable[[bytes], Iterator[bytes]]:

@@ -30,7 +30,7 @@ from audiobatch._urls import origin
 from audiobatch.errors import BlockedAddress, ConfigurationError, NotATorrent
 from audiobatch.fetchers._addresses import Address, Destinations
 from audiobatch.fetchers._connecting import Connector
-from audiobatch.fetchers._resolution import LookUps, resolve
+from audiobatch.fetchers._resolution import LookUps, is_own, resolve
 
 _IDLE: Final = 30.0  # seconds that an unused connection is kept
 _MAX_IDLE: Final = 8  # unused connections with TLS, and as many without
@@ -46,11 +46,13 @@ class Errand:
         deadline: When its time is over, by the monotonic clock.
         bytes_left: Bytes that may still be received.
         trusted: The user vouches for the server of this hop.
+        answered: A server has answered, if only with a redirect.
     """
 
     deadline: float
     bytes_left: int
     trusted: bool = False
+    answered: bool = False
 
     def time_left(self, timeout: float | None) -> float:
         """Return the seconds that a step may take: its own limit, and no more than is left.
@@ -145,14 +147,18 @@ class _GuardedBackend(httpcore.NetworkBackend):
         addresses = _resolve(host, port, errand.time_left(timeout))
         if guard is not None:
             guard.require(addresses, host=host, trusted=errand.trusted)
+            guard.require_foreign(filter(is_own, addresses), host=host, trusted=errand.trusted)
 
         def connect(address: Address, seconds: float) -> httpcore.NetworkStream:
             return self._network.connect_tcp(str(address), port, seconds, local_address, socket_options)
 
         address, stream = self._connector.connect(host, addresses, errand.time_left(timeout), connect)
-        if guard is not None and _is_own(address, stream) and not guard.permits_own(address, trusted=errand.trusted):
-            stream.close()
-            raise BlockedAddress(f"{host} leads to this very machine: if that is intended, name it in trusted_origins")
+        if guard is not None and _leads_back(address, stream):
+            try:
+                guard.require_foreign([address], host=host, trusted=errand.trusted)
+            except BlockedAddress:
+                stream.close()
+                raise
         return _own_to_this_process(stream)
 
 
@@ -167,8 +173,8 @@ def _resolve(host: str, port: int, timeout: float) -> list[Address]:
         raise httpcore.ConnectError from None
 
 
-def _is_own(address: Address, stream: httpcore.NetworkStream) -> bool:
-    """Tell whether an address that was connected to is one of this machine: then the near end has it too."""
+def _leads_back(address: Address, stream: httpcore.NetworkStream) -> bool:
+    """Tell whether both ends of a connection are one address, which is one of this machine then."""
     here = stream.get_extra_info("client_addr")
     return bool(here) and ip_address(str(here[0]).partition("%")[0]) == address
 
@@ -199,6 +205,11 @@ def _httpx_errors() -> Iterator[None]:
     ) as error:
         # Both libraries have the same names for the same troubles.
         raise getattr(httpx, type(error).__name__)(str(error)) from None
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "socksio":
+            raise
+        # httpcore lets these through, where a SOCKS proxy hangs up, or is none.
+        raise httpx.ProxyError("the proxy does not speak SOCKS5") from None
 
 
 def _read_proxy(url: str) -> httpcore.Proxy:
