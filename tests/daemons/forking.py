@@ -46,7 +46,7 @@ def statements(result: BatchResult) -> list[list[object]]:
     return [
         [done.request.title, done.info_hash, done.already_present]
         if isinstance(done, Download)
-        else [done.title, f"{done.code}: {done.error}", None]
+        else [done.index, f"{done.code}: {done.error}", None]
         for done in result.outcomes
     ]
 
