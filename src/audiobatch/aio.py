@@ -29,6 +29,7 @@ from audiobatch._async_plugins import (
     fetcher_from_async,
     repository_from_async,
 )
+from audiobatch._fork import StaysHere
 from audiobatch.downloader import BatchDownloader
 from audiobatch.errors import ConfigurationError
 from audiobatch.models import Download, GivenRequest
@@ -54,7 +55,7 @@ MAX_CONCURRENT_BATCHES: Final = 32
 _T = TypeVar("_T")
 
 
-class AsyncBatchDownloader:
+class AsyncBatchDownloader(StaysHere):
     """Runs the batches of a `BatchDownloader` without blocking the event loop.
 
     Whatever is cancelled here (a task, a scope, a time-out) ends its batch between two steps:

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
+from threading import RLock
 from typing import Any, Final, Never, TextIO, TypeAlias
 
 from attrs import define, field
 
+from audiobatch._fork import renew_in_child
 from audiobatch.errors import FailureCode
 from audiobatch.events import BatchEvent, BatchFinished, BatchStarted, Fetched, Settled, Waiting
 from audiobatch.models import Download
@@ -42,6 +44,14 @@ class ProgressBar:
     def __init__(self, *, file: TextIO | None = None) -> None:
         self._file = file
         self._shown: dict[str, _Shown] = {}
+        renew_in_child(self, ProgressBar._renew)
+
+    def _renew(self) -> None:
+        for shown in self._shown.values():
+            shown.bar.disable = True  # it is the parent's to draw, also as it ends
+        self._shown = {}
+        _kind.cache_clear()
+        TqdmDefaultWriteLock.th_lock = RLock()  # another thread may have been drawing
 
     def __call__(self, event: BatchEvent, /) -> None:
         """Show what an event of `audiobatch.events` tells of."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from audiobatch._fork import abandon, renew_in_child, rest_at_fork
 from audiobatch.errors import ClientUnavailable
 
 
@@ -25,10 +26,12 @@ class ResumeData:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        rest_at_fork(self, lambda owner: owner._lock)  # noqa: SLF001 - of this class
         with self._translated_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it holds passkeys of trackers
             self._connection = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
+        renew_in_child(self, lambda owner: abandon(owner._connection))  # noqa: SLF001
         try:
             with self._translated_errors():
                 self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")

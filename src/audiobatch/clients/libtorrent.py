@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from audiobatch._closing import Closing
+from audiobatch._fork import abandon, here, renew_in_child
 from audiobatch.clients._resume_data import ResumeData
 from audiobatch.errors import ClientUnavailable, TorrentRejected, Unsupported
 from audiobatch.metainfo import InfoHashes, MagnetLink, Torrent
@@ -49,6 +50,9 @@ class LibtorrentClient(Closing):
             ``.audiobatch-engine`` in that folder.
         settings: Settings of libtorrent, by its own names, instead of its defaults.
 
+    It lives in the process that has made it: in a child that is forked later, each call raises
+    `ConfigurationError`, and nothing of the parent's engine is touched.
+
     Raises:
         ClientUnavailable: Another process uses the same state, or it cannot be read or written.
     """
@@ -66,6 +70,8 @@ class LibtorrentClient(Closing):
         alerts = lt.alert.category_t.status_notification | lt.alert.category_t.storage_notification
         self._session = lt.session(cast("lt.settings_pack", {**(settings or {}), "alert_mask": alerts}))
         self._closing = threading.Event()
+        self._process = here()
+        renew_in_child(self, lambda owner: abandon(getattr(owner, "_session", None)))  # its end would wait for threads
         self._restore()
         self._note_taker = threading.Thread(target=self._take_notes, name="audiobatch-engine", daemon=True)
         self._note_taker.start()
@@ -117,12 +123,13 @@ class LibtorrentClient(Closing):
 
     def check(self) -> None:
         """See that the engine is running; see `SupportsCheck`."""
+        self._process.require("the embedded engine", "make it in the process that uses it")
         if self._closing.is_set():
             raise ClientUnavailable("the embedded engine is closed: make a new one")
 
     def close(self) -> None:
-        """Note how far the downloads are, and stop; the files stay."""
-        if self._closing.is_set():
+        """Note how far the downloads are, and stop; the files stay. In a forked child, it does nothing."""
+        if self._closing.is_set() or not self._process.is_here():
             return
         self._closing.set()
         self._note_taker.join()

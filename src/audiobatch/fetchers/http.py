@@ -11,6 +11,7 @@ import httpx
 from attrs import frozen
 
 from audiobatch._closing import Closing
+from audiobatch._fork import here
 from audiobatch._tls import Verify
 from audiobatch._urls import origin
 from audiobatch.errors import ConfigurationError, FetchUnavailable
@@ -103,6 +104,7 @@ class HttpFetcher(Closing):
         self._trusted = destinations.trusted_origins
         self._paces = Paces(politeness.gap, at_once=politeness.per_host)
         self._owned = transport is None
+        self._process = here()
         self._transport = transport or GuardedTransport(destinations, proxy, tls)
         self._retrieval = Retrieval(self._transport, destinations, timeout, max_size, self._paces, keeps_cookies=True)
 
@@ -114,7 +116,13 @@ class HttpFetcher(Closing):
         return url.lower().startswith(("http://", "https://"))
 
     def fetch(self, request: DownloadRequest, /) -> Torrent:
-        """Fetch and parse the torrent of a request; see `TorrentFetcher.fetch`."""
+        """Fetch and parse the torrent of a request; see `TorrentFetcher.fetch`.
+
+        Raises:
+            ConfigurationError: The transport that was given belongs to the process that this one was forked from.
+        """
+        if not self._owned:
+            self._process.require("the httpx transport given as transport=", "make it and the fetcher anew here")
         answer = self._retrieval.get(request.torrent_url, headers_for=self._headers_for)
         if isinstance(answer, Redirection):
             return parse_magnet(answer.magnet)

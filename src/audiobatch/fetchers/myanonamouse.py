@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from audiobatch._closing import Closing
+from audiobatch._fork import here
 from audiobatch._tls import Verify
 from audiobatch.errors import (
     ConfigurationError,
@@ -66,8 +67,9 @@ class MyAnonamouseFetcher(Closing):
 
     The site changes the cookie with its answers: each new value is saved before the answer is
     used. So a session belongs to one fetcher alone; make another one, on the site, for each
-    program that needs one. After a refusal the site is left alone for as long as it said, or
-    for a minute where it refused the session.
+    program that needs one, and in the very process that uses it: after a fork, the children
+    refuse to fetch, for they would take the cookie from each other. After a refusal the site
+    is left alone for as long as it said, or for a minute where it refused the session.
 
     Args:
         mam_id: The cookie, as the site shows it at Preferences, Security; what people paste
@@ -115,6 +117,7 @@ class MyAnonamouseFetcher(Closing):
         self._wedges: set[str] = set()
         destinations = Destinations()
         self._owned = transport is None
+        self._process = here()
         self._transport = transport or GuardedTransport(destinations, proxy, tls)
         self._retrieval = Retrieval(self._transport, destinations, timeout)
         self._take_up_session()
@@ -140,7 +143,9 @@ class MyAnonamouseFetcher(Closing):
             FetchUnavailable: The site has trouble; ``retry_after`` is set.
             FetchError: A wedge may have been spent, or the session's cookie cannot be kept; or
                 nobody waits for the torrent any more.
+            ConfigurationError: The fetcher belongs to the process that this one was forked from.
         """
+        self._process.require("the session of MyAnonamouse", "make a fetcher with a session of its own in each process")
         url, wedge = self._read(request.torrent_url)
         with self._pace.turn():
             self._raise_if_refused()

@@ -82,7 +82,7 @@ class SQLiteRepository(Closing):
         self._timeout = timeout
         self._lock = threading.Lock()
         self._connection = self._open()
-        self._inherited = False
+        self._opened_by = here()
         renew_in_child(self, SQLiteRepository._renew)
         # SQLite itself has locks that a thread in the middle of a call would leave to the child for ever.
         rest_at_fork(self, lambda owner: owner._lock)  # noqa: SLF001 - of this class
@@ -155,21 +155,20 @@ class SQLiteRepository(Closing):
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            if not self._inherited:
+            if self._opened_by.is_here():
                 self._connection.close()
 
     def _renew(self) -> None:
         self._lock = threading.Lock()
         abandon(self._connection)
-        self._inherited = True
 
     @contextmanager
     def _session(self) -> Iterator[sqlite3.Connection]:
         """Give the connection to one thread at a time, and turn SQLite's errors into ours."""
         here()
         with self._lock, _translated_errors(self._path):
-            if self._inherited:
-                self._connection, self._inherited = self._open(), False
+            if not self._opened_by.is_here():
+                self._connection, self._opened_by = self._open(), here()
             yield self._connection
 
     @contextmanager
