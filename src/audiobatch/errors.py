@@ -124,15 +124,12 @@ class InvalidRequestError(AudiobatchError, ValueError):
 
 
 class NotAttempted(AudiobatchError):
-    """The batch stopped before this item; nothing was added for it.
-
-    Attributes:
-        cause: The code of what stopped it; its own where somebody asked for that.
-    """
+    """The batch stopped before this item; nothing was added for it."""
 
     code = FailureCode.NOT_ATTEMPTED
     transient = True
     cause: FailureCode = FailureCode.NOT_ATTEMPTED
+    """The code of what stopped it; its own where somebody asked for that."""
 
 
 class FetchError(AudiobatchError):

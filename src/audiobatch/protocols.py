@@ -9,8 +9,8 @@ bug is a `FetchError` of that one item. A client's bug is a `ClientError`: after
 the torrent is looked up, because it may be there; where the client cannot be asked, the
 batch ends early. A repository's bug is a `RepositoryError`. Each is written to the log
 ``audiobatch``: its class, and the files and lines that it came through. Its text is not,
-because that may hold a secret. An exception that is no `Exception`, such as
-`KeyboardInterrupt`, leaves `BatchDownloader.run`.
+because that may hold a secret. An exception that is no ``Exception``, such as
+``KeyboardInterrupt``, leaves `BatchDownloader.run`.
 
 Whoever makes a plug-in closes it: closing is not part of the ports.
 """

@@ -423,7 +423,7 @@ class TestTheEnvironment:
         monkeypatch.setenv("AUDIOBATCH_API_KEY", empty)
         assert main(["run", "batch.json", "--client", "http://127.0.0.1:9"]) == 1
 
-        nothing = {"username": None, "password": None}
+        nothing = {"username": None, "password": None, "verify": None}
         assert made == [{**nothing, "api_key": "qbt_0123456789"}, {**nothing, "api_key": None}]
 
     @pytest.mark.parametrize(
