@@ -171,7 +171,7 @@ def test_the_snippets_about_qbittorrent(
         assert client.name == f"qbittorrent@{daemon.url}"
     with proxy["through_the_proxy"]("secret", ssl.create_default_context()) as client:
         assert client.name == "qbittorrent@https://home.example/qbt"
-        client._connection._http.close()
+        client.close()
 
 
 @pytest.mark.daemon
