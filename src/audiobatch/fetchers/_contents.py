@@ -25,6 +25,12 @@ _KINDS: Final = (
 )
 _PAGE: Final = "an HTML page, not a torrent: is the login missing or expired?"
 _XML: Final = "an XML document, not a torrent"
+_BEGINNINGS: Final = (
+    (r"<(rss|feed|error)\b", _XML),
+    (r"<", _PAGE),
+    (r"[{\[]", "a JSON document, not a torrent"),
+    (r"d[0-9]", "a torrent with something before it, which no client takes"),
+)
 
 
 def is_bencoded(body: bytes) -> bool:
@@ -42,24 +48,17 @@ def text_of(body: bytes) -> str:
 
 def describe(body: bytes) -> str | None:
     """Say what it is that came instead of a torrent, if that can be told from its start."""
-    for magic, what in _KINDS:
-        if body.startswith(magic):
-            return what
+    if (packed := next((what for magic, what in _KINDS if body.startswith(magic)), None)) is not None:
+        return packed
     start = _without(_BEFORE, text_of(body[:_START])).lower()
     if not start:
         return "empty" if len(body) <= _START else None
     if start.startswith("<?xml"):
-        rest = _without(_BEFORE, _DECLARATION.sub("", start, count=1))
-        return _PAGE if rest.startswith(("<!doctype html", "<html")) else _XML
-    if start.startswith(("<rss", "<feed", "<error")):
-        return _XML
-    if start.startswith("<"):
-        return _PAGE
-    if re.match(r"\[\s*[\[\]{\"0-9tfn-]|\{", start):
-        return "a JSON document, not a torrent"
-    if re.match(r"d[0-9]", start) and not is_bencoded(body):
-        return "a torrent with white space before it, which no client takes"
-    return None
+        # A page can begin like that too, and so can a feed.
+        start = _without(_BEFORE, _DECLARATION.sub("", start, count=1))
+        return _PAGE if start.startswith(("<!doctype html", "<html")) else _XML
+    what = next((what for beginning, what in _BEGINNINGS if re.match(beginning, start)), None)
+    return None if is_bencoded(body) else what
 
 
 def _without(pattern: re.Pattern[str], text: str) -> str:

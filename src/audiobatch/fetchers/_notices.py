@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from audiobatch.errors import FetchDenied, FetchError, FetchUnavailable, RateLimited, TorrentNotFound
@@ -21,7 +21,7 @@ _MAX_WORDS: Final = 600  # characters of it without its tags: what is longer is 
 
 # A Torznab or Newznab error: <error code="..." description="..."/>
 _XML_ERROR: Final = re.compile(r"\s*(?:<\?xml[^<>]{0,200}>)?\s*<error\b([^<>]{0,4000})>?", re.IGNORECASE)
-_XML_CODE: Final = re.compile(r"\bcode\s*=\s*[\"']?\s*([0-9]{1,4})\b")
+_XML_CODE: Final = re.compile(r"\bcode\s*=\s*[\"']?\s*([0-9]{1,4})\b", re.IGNORECASE)
 
 _TOO_MUCH: Final = re.compile(
     r"too many (?:\w+ ){0,2}(?:requests|downloads|grabs|hits|queries|calls|snatches)"
@@ -35,6 +35,21 @@ _MESSAGES: Final = frozenset(
 )
 _CODES: Final = frozenset({"code", "status", "status_code", "statuscode", "error", "error_code", "errorcode"})
 _WAITS: Final = frozenset({"retry_after", "retry-after", "retryafter"})
+
+_JSON_ERRORS: Final[Sequence[tuple[frozenset[str], Callable[[str], FetchError]]]] = (
+    (
+        frozenset({"401", "403"}),
+        lambda source: FetchDenied(f"{source} refuses the download, as a JSON document says: is the login missing?"),
+    ),
+    (
+        frozenset({"404", "410"}),
+        lambda source: TorrentNotFound(f"{source} has no such torrent, as a JSON document says"),
+    ),
+    (
+        frozenset({"500", "502", "503", "504"}),
+        lambda source: FetchUnavailable(f"{source} has trouble just now, as a JSON document says"),
+    ),
+)
 
 
 def error_told(answer: Answer) -> FetchError | None:
@@ -85,15 +100,7 @@ def _error_of_json(answer: Answer, text: str) -> FetchError | None:
     codes = {str(value) for name, value in fields if name in _CODES and isinstance(value, int | str)}
     if "429" in codes:
         return _too_often(answer, wait)
-    if codes & {"401", "403"}:
-        return FetchDenied(
-            f"{answer.source} refuses the download, in a JSON document: is the login missing or expired?"
-        )
-    if codes & {"404", "410"}:
-        return TorrentNotFound(f"{answer.source} has no such torrent, as a JSON document says")
-    if codes & {"500", "502", "503", "504"}:
-        return FetchUnavailable(f"{answer.source} has trouble just now, as a JSON document says", retry_after=wait)
-    return None
+    return next((error(answer.source) for told, error in _JSON_ERRORS if codes & told), None)
 
 
 def _fields(document: object, depth: int = 2) -> Iterator[tuple[str, object]]:
