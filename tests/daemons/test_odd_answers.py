@@ -17,13 +17,15 @@ from audiobatch import DownloadRequest
 from audiobatch.errors import FetchError
 from audiobatch.fetchers.http import HttpFetcher
 from support.odd_answers import CASES, OddServer, odd_server, render
-from support.qbittorrent import GENERATIONS, Daemon
+from support.qbittorrent import GENERATIONS, Daemon, Generation
 from support.tracker import LOOPBACK
 
 pytestmark = pytest.mark.daemon
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "odd-answers.md"
 SETTLED: Final = 3.0  # seconds without another torrent, after which no more are waited for
+GROUP_SETTLED: Final = 0.4
+AT_ONCE: Final = 4
 CURL: Final = ("curl", "-q", "-sSL", "--max-time", "20")
 NUMBERS: Final = range(len(CASES))
 
@@ -65,28 +67,38 @@ def curls(odd: OddServer) -> list[bool]:
 
 
 def of_qbittorrent(odd: OddServer, daemon: Daemon) -> list[bool]:
-    """Add all URLs at once; those on which its downloads hang for ever come last, so that nothing waits for them."""
-    for hangs in (False, True):
-        urls = [odd.url_of(number) for number in NUMBERS if CASES[number].hangs is hangs]
+    """Add the URLs, a few at a time, because its downloads can hang for ever; those that make them do so come last."""
+    numbers = sorted(NUMBERS, key=lambda number: CASES[number].hangs)
+    for some in range(0, len(numbers), AT_ONCE):
+        urls = [odd.url_of(number) for number in numbers[some : some + AT_ONCE]]
         daemon.session.post("torrents/add", data={"urls": "\n".join(urls)}).raise_for_status()
-        there, since = -1, time.monotonic()
-        while time.monotonic() - since < SETTLED:
-            count = len(daemon.torrents())
-            there, since = (there, since) if count == there else (count, time.monotonic())
-            time.sleep(0.1)
+        settle(daemon, GROUP_SETTLED)
+    settle(daemon, SETTLED)
     hashes = {row["hash"] for row in daemon.torrents()}
     return [odd.torrents[number].info_hash in hashes for number in NUMBERS]
+
+
+def settle(daemon: Daemon, quiet: float) -> None:
+    """Wait until no more torrents come."""
+    there, since = -1, time.monotonic()
+    while time.monotonic() - since < quiet:
+        count = len(daemon.torrents())
+        there, since = (there, since) if count == there else (count, time.monotonic())
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
 def qbittorrents(odd: OddServer) -> Sequence[list[bool]]:
     """Ask each generation."""
-    answers = []
     for generation in GENERATIONS:
         installed(generation.missing)
+
+    def answers(generation: Generation) -> list[bool]:
         with Daemon(generation) as daemon:
-            answers.append(of_qbittorrent(odd, daemon))
-    return answers
+            return of_qbittorrent(odd, daemon)
+
+    with ThreadPoolExecutor(len(GENERATIONS)) as threads:
+        return list(threads.map(answers, GENERATIONS))
 
 
 @pytest.fixture(scope="module")

@@ -315,8 +315,8 @@ def odd_server() -> Iterator[OddServer]:
 
     def answer(exchange: Exchange) -> None:
         line = exchange.rfile.readline(65536).split()
-        if not line:
-            return  # a connection that was opened to be used later, and was not
+        if len(line) < 2:
+            return  # no request: a connection that was opened for later, or one to find out what is spoken here
         target = line[1].decode("latin-1")
         asked.append(target)
         while exchange.rfile.readline(65536).strip():

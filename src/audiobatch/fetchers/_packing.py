@@ -27,32 +27,38 @@ def unpacker(encoding: str) -> Unpack:
     Raises:
         NotATorrent: It is packed more than once, which multiplies what a small body may cost.
     """
-    packings = [coding for part in encoding.lower().split(",") if (coding := part.strip()) in _CODINGS]
+    named = [coding for part in encoding.lower().split(",") if (coding := part.strip()) not in ("", "identity")]
+    packings = [coding for coding in named if coding in _CODINGS]
     if not packings:
         return lambda chunk: iter((chunk,))
     if len(packings) > 1:
         raise NotATorrent("the answer is compressed more than once, which was not asked for")
-    return _Packed(may_be_raw=packings == ["deflate"])
+    # Beside a coding that is none, the one that is may be meant, or not: the body shows it.
+    return _Packed(bare=0 if named != packings else -zlib.MAX_WBITS if packings == ["deflate"] else None)
 
 
 class _Packed:
     """A packed body; deflate comes in its zlib wrapper (RFC 9110, 8.4.1.2), or raw, as many servers send it."""
 
-    def __init__(self, *, may_be_raw: bool) -> None:
-        self._start: bytes | None = b"" if may_be_raw else None
+    def __init__(self, *, bare: int | None) -> None:
+        """Take what has no wrapper for packed like this, in zlib's bits, or for not packed where that is 0."""
+        self._bare = bare
+        self._start: bytes | None = None if bare is None else b""
         self._stream = zlib.decompressobj(wbits=_ANY_WRAPPER)
 
     def __call__(self, chunk: bytes) -> Iterator[bytes]:
         if self._start is not None:
             chunk = self._start + chunk
-            if len(chunk) < 2:
-                self._start = chunk
+            self._start = chunk if len(chunk) < 2 else None
+            if self._start is not None:
                 return
-            self._start = None
-            if not _has_wrapper(chunk):
-                self._stream = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-        if self._stream.eof:
-            yield b""  # what comes after the end counts, but is not kept
+            if _has_wrapper(chunk):
+                self._bare = None
+            elif self._bare:
+                self._stream = zlib.decompressobj(wbits=self._bare)
+        if self._bare == 0 or self._stream.eof:
+            yield chunk if self._bare == 0 else b""  # what comes after the end counts, but is not kept
+            return
         while chunk and not self._stream.eof:
             yield self._stream.decompress(chunk, _PIECE)
             chunk = self._stream.unconsumed_tail
