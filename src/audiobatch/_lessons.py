@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from audiobatch._item import Item
-from audiobatch._urls import origin
+from audiobatch._urls import tracker_of
 from audiobatch.errors import AudiobatchError, RateLimited
 from audiobatch.metainfo import InfoHashes
 from audiobatch.results import DownloadFailure, Outcome
@@ -38,11 +38,11 @@ class Lessons:
     def note_fetch(self, url: str, error: AudiobatchError) -> None:
         """Note what came of a fetch, if it was the wish to be left alone."""
         if isinstance(error, RateLimited):
-            self._wishes[origin(url)] = error
+            self._wishes[tracker_of(url)] = error
 
     def wish_of(self, url: str) -> RateLimited | None:
         """Return the wish of the tracker behind this URL, if there is one."""
-        return self._wishes.get(origin(url))
+        return self._wishes.get(tracker_of(url))
 
     def note_outcome(self, item: Item, outcome: Outcome) -> None:
         """Note what came of submitting an item."""

@@ -11,6 +11,13 @@ from urllib.parse import urlsplit
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+# Links of Prowlarr (/1/download?apikey=...) and of Jackett (/dl/books/?jackett_apikey=...), below whatever base.
+_INDEXERS: Final = (
+    (re.compile(r"(.*/[0-9]{1,9})/(?:download|api)/?$", re.IGNORECASE), "apikey"),
+    (re.compile(r"(.*/dl/[^/]+)(?:/|$)", re.IGNORECASE), "jackett_apikey"),
+)
+
+
 def has_control_characters(url: str) -> bool:
     """Tell whether a URL holds what no URL can: a control character, a line break, or half of a character.
 
@@ -41,3 +48,19 @@ def origin(url: str) -> str:
     default = {"http": 80, "https": 443}.get(scheme)
     shown = f"[{host}]" if ":" in host else host
     return f"{scheme}://{shown}" + (f":{port}" if port not in (None, default) else "")
+
+
+def tracker_of(url: str) -> str:
+    """Return what stands for the tracker behind a URL: its origin, and where that has many behind it, which one.
+
+    Prowlarr and Jackett name the tracker in the path of their links (seen in their sources, 2026).
+    It is for comparing, and not to be shown: it holds a part of the path.
+
+    Raises:
+        ValueError: As `origin` does.
+    """
+    place, parts = origin(url), urlsplit(url)
+    for path, key in _INDEXERS:
+        if (found := path.match(parts.path)) is not None and re.search(rf"(^|&){key}=", parts.query, re.IGNORECASE):
+            return f"{place}{found[1].lower()}"
+    return place

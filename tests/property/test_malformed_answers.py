@@ -263,7 +263,7 @@ LENGTHS = st.sampled_from(
     ]
 )
 CODINGS = st.sampled_from(
-    [b"gzip", b"identity", b"chunked, gzip", b"gzip, chunked", b"x", b"chunked, chunked", b"\xb2"]
+    [b"gzip", b"identity, gzip", b"chunked, gzip", b"gzip, chunked", b"x", b"chunked, chunked", b"\xb2"]
 )
 CHUNKS = st.lists(
     st.sampled_from(
@@ -291,9 +291,12 @@ CHUNKS = st.lists(
     | GARBAGE,
     max_size=5,
 ).map(b"".join)
-# Not the name of a header at all; or one that must not come with a colon after it.
+# Where the body ends cannot be told from these. What is wrong with other lines is passed over: see test_odd_heads.py.
 BAD_LINES = st.sampled_from(
-    [b"no colon", b": no name", b"two words: x", b"name : x", b"\0: x", b"x: \0", b"\xff: x", b"a\x0bb: c", b"(x): y"]
+    [
+        *(b"Content-Length: 1", b"Content-Length : 1", b"content-length:\t+1", b"Content-Length: 1, 2"),
+        *(b"Transfer-Encoding : chunked", b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked, identity"),
+    ]
 )
 
 
@@ -315,7 +318,7 @@ def _badly_packed(draw: st.DrawFn) -> bytes:
     )
     return draw(
         st.sampled_from(
-            [sized(OK, [(b"Content-Encoding", coding)], content), sized(OK, [(b"Content-Encoding", unknown)], body)]
+            [sized(OK, [(b"Content-Encoding", coding)], content), sized(OK, [(b"Content-Encoding", unknown)], packed)]
         )
     )
 

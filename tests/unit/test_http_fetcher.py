@@ -48,6 +48,7 @@ URL = f"{HOST}/s3cret/x.torrent?passkey=s3cret"
 HTTPS = URL.replace("http:", "https:")
 BODY = book("Dune", comment=b"\x00\xff\r\n")
 PACKED = gzip.compress(BODY, mtime=0)
+RAW = zlib.compress(BODY)[2:-4]  # without the wrapper
 MAGNET = f"xt=urn:btih:{'ab' * 20}&dn=Dune&tr=http://t.test/s3cret/announce"
 PROWLARR = "http://nas.test:9696/1/download?apikey=s3cret&link=s3cret&file=Dune"
 JACKETT = "http://nas.test:9117/dl/books/?jackett_apikey=s3cret&path=s3cret&file=Dune"
@@ -455,12 +456,15 @@ class TestStatuses:
         ],
     )
     def test_how_long_to_wait_is_read(self, httpx_mock: HTTPXMock, header: str | None, pause: float | None) -> None:
-        """A week at most; what cannot be read counts as absent: a minute then, where it asked to slow down."""
+        """A week at most; what cannot be read counts as absent: a minute then, where it asked to slow down.
+
+        A server that is in trouble for longer than anybody waits asks to be left alone as well.
+        """
         headers = {} if header is None else {"Retry-After": header}
         httpx_mock.add_response(status_code=503, headers=headers)
         httpx_mock.add_response(status_code=429, headers=headers)
 
-        with failing(FetchUnavailable, "503", retry_after=pause):
+        with failing(RateLimited if (pause or 0) > 10 else FetchUnavailable, "503", retry_after=pause):
             fetch()
         with failing(RateLimited, "429", retry_after=60.0 if pause is None else pause):
             fetch()
@@ -539,7 +543,8 @@ class TestIndexers:
         headers = {"Content-Type": "application/rss+xml"} | ({} if header is None else {"Retry-After": header})
         httpx_mock.add_response(status_code=status, content=XML, headers=headers)
 
-        with failing(FetchUnavailable, f"^{name} could not get the torrent from its tracker", retry_after=pause):
+        error = RateLimited if header == "3600" else FetchUnavailable
+        with failing(error, f"^{name} could not get the torrent from its tracker", retry_after=pause):
             fetch(url)
 
     @pytest.mark.parametrize(
@@ -550,12 +555,12 @@ class TestIndexers:
             (PROWLARR, 401, FetchDenied, None),
             (PROWLARR, 400, FetchDenied, None),
             (PROWLARR, 429, RateLimited, 120.0),
-            (PROWLARR, 503, FetchUnavailable, 120.0),
+            (PROWLARR, 503, RateLimited, 120.0),
             (JACKETT, 401, FetchDenied, None),
-            (JACKETT, 500, FetchUnavailable, 120.0),
+            (JACKETT, 500, RateLimited, 120.0),
             (JACKETT.replace("jackett_apikey", "key"), 404, TorrentNotFound, None),
-            (PROWLARR.replace("apikey", "key"), 500, FetchUnavailable, 120.0),
-            (PROWLARR.replace("download", "details"), 500, FetchUnavailable, 120.0),
+            (PROWLARR.replace("apikey", "key"), 500, RateLimited, 120.0),
+            (PROWLARR.replace("download", "details"), 500, RateLimited, 120.0),
         ],
     )
     def test_the_other_statuses_mean_what_they_say(
@@ -586,6 +591,19 @@ class TestBodies:
             (b"\r\n <HTML>s3cret", "HTML page.*login"),
             (b"<h1>Invalid download link: s3cret</h1>", "HTML page.*login"),
             (b'<?xml version="1.0"?><error description="s3cret"/>', "XML"),
+            (b"\xef\xbb\xbf<!DOCTYPE html>s3cret", "HTML page.*login"),
+            (b"\xef\xbb\xbf \n<!-- s3cret -->\n<html>s3cret", "HTML page.*login"),
+            ("\ufeff<html>s3cret".encode("utf-16-le"), "HTML page.*login"),
+            ("\ufeff<html>s3cret".encode("utf-16-be"), "HTML page.*login"),
+            (b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "s3cret">', "HTML page.*login"),
+            (b'\xef\xbb\xbf<?xml version="1.0"?><rss>s3cret', "XML"),
+            (b'\xef\xbb\xbf{"error": "s3cret"}', "JSON"),
+            (PACKED, "packed with gzip"),
+            (b"\x28\xb5\x2f\xfds3cret", "packed with zstd"),
+            (b"PK\x03\x04s3cret", "ZIP archive"),
+            (b"Rar!\x1a\x07\x01\x00", "RAR archive"),
+            (b"%PDF-1.4 s3cret", "PDF"),
+            (b"\r\n" + BODY, "something before it"),
             (b'{"error": "s3cret"}', "JSON"),
             (b'["s3cret"]', "JSON"),
             (b"", "empty"),
@@ -604,10 +622,18 @@ class TestBodies:
         with failing(NotATorrent, match):
             fetch()
 
-    @pytest.mark.parametrize("coding", ["gzip", "X-GZIP", "deflate", "identity", ""])
+    @pytest.mark.parametrize(
+        "coding",
+        [
+            *("gzip", "X-GZIP", "deflate", "raw deflate", "gzip, identity", "utf-8, gzip", "identity", ""),
+            *("none", "utf-8", "UTF-8", "binary", "8bit", "br", "application/x-bittorrent", "identity, identity"),
+        ],
+    )
     def test_what_is_packed_unasked_is_unpacked(self, coding: str) -> None:
-        """In however many pieces it comes."""
-        content = {"gzip": PACKED, "x-gzip": PACKED, "deflate": zlib.compress(BODY)}.get(coding.lower(), BODY)
+        """In however many pieces it comes; and a coding that is none says nothing."""
+        content = {"deflate": zlib.compress(BODY), "raw deflate": RAW}.get(coding, BODY)
+        content = PACKED if "gzip" in coding.lower() else content
+        coding = coding.removeprefix("raw ")
         drops = [bytes([byte]) for byte in content]
 
         with served(lambda it: it.send(200, Content_Encoding=coding, drops=drops)) as url:
@@ -619,7 +645,7 @@ class TestBodies:
     @pytest.mark.parametrize(
         ("coding", "content", "error"),
         [
-            pytest.param("br", BODY, NotATorrent, id="unknown"),
+            pytest.param("br", b"\x8b\x02\x80" + BODY, NotATorrent, id="unknown"),
             pytest.param("gzip, gzip", gzip.compress(PACKED, mtime=0), NotATorrent, id="twice"),
             pytest.param("gzip", BODY, FetchUnavailable, id="not packed"),
             pytest.param("gzip", PACKED[:-20], NotATorrent, id="cut short"),

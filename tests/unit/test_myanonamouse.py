@@ -693,7 +693,7 @@ ANSWERS = [
     pytest.param(UNAVAILABLE, FetchUnavailable, "503", 60.0, id="503"),
     pytest.param(evolve(UNAVAILABLE, headers={"Retry-After": "1"}), FetchUnavailable, "503", 60.0, id="503, a second"),
     pytest.param(
-        evolve(UNAVAILABLE, headers={"Retry-After": "300"}), FetchUnavailable, "503", 300.0, id="503, five minutes"
+        evolve(UNAVAILABLE, headers={"Retry-After": "300"}), RateLimited, "503", 300.0, id="503, five minutes"
     ),
     pytest.param(HANG_UP, FetchUnavailable, "broken answer", 60.0, id="hung up"),
     pytest.param(SILENCE, FetchUnavailable, "in time", 60.0, id="no answer"),

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from audiobatch._magnet import MAX_MAGNET_LENGTH
+from audiobatch._urls import is_magnet
 from audiobatch.errors import FetchDenied, FetchError, FetchUnavailable, NotATorrent, RateLimited, TorrentNotFound
+from audiobatch.fetchers._contents import describe, text_of
 from audiobatch.fetchers._retrieval import Answer
+from audiobatch.fetchers._wait import RATE_LIMIT_PAUSE, retry_after
 from audiobatch.metainfo import Torrent, parse_magnet, parse_torrent
 
-_RATE_LIMIT_PAUSE: Final = 60.0  # seconds, where a tracker asks to slow down but not for how long
-MAX_PAUSE: Final = 7 * 86_400.0  # seconds; what asks for more is not to be believed
+_LONG_PAUSE: Final = 10.0  # seconds; with a longer one the server is not in trouble, but wants to be left alone
+_UNKNOWN_CODING: Final = re.compile(r"\b(br|zstd|compress|x-compress|lzma|xz|bzip2)\b", re.IGNORECASE)
 
 
 def error_of(answer: Answer) -> FetchError | None:
@@ -25,13 +26,20 @@ def error_of(answer: Answer) -> FetchError | None:
         case 404 | 410:
             return TorrentNotFound(f"{source} has no such torrent ({answer.status})")
         case 429:
-            wait = _RATE_LIMIT_PAUSE if pause is None else pause
+            wait = RATE_LIMIT_PAUSE if pause is None else pause
             return RateLimited(f"{source} asks to slow down (429)", retry_after=wait)
         case status if status == 408 or status >= 500:
-            return FetchUnavailable(f"{source} has trouble just now ({status})", retry_after=pause)
+            return unavailable(f"{source} has trouble just now ({status})", pause)
         case status if not 200 <= status < 300:
             return FetchDenied(f"{source} refuses the download ({status})")
     return None
+
+
+def unavailable(message: str, pause: float | None) -> RateLimited | FetchUnavailable:
+    """Return the error for a server that has trouble, or that asks to be left alone for long."""
+    if pause is not None and pause > _LONG_PAUSE:
+        return RateLimited(f"{message}, and asks to be left alone for a while", retry_after=pause)
+    return FetchUnavailable(message, retry_after=pause)
 
 
 def torrent_in(answer: Answer) -> Torrent:
@@ -40,36 +48,16 @@ def torrent_in(answer: Answer) -> Torrent:
     Raises:
         NotATorrent: It is something else; what, it says if that can be told.
     """
-    start = answer.body.lstrip()[:200].lower()
-    if start.startswith(b"magnet:") and len(answer.body) <= MAX_MAGNET_LENGTH:
-        return parse_magnet(answer.body.decode(errors="replace").strip())
+    if len(answer.body) <= MAX_MAGNET_LENGTH and is_magnet(text := text_of(answer.body).strip()):
+        return parse_magnet(text)
     try:
         return parse_torrent(answer.body)
     except NotATorrent as error:
-        raise NotATorrent(f"what {answer.source} sent is {_describe(start) or error}") from None
+        what = _packing_of(answer) or describe(answer.body) or error
+        raise NotATorrent(f"what {answer.source} sent is {what}") from None
 
 
-def retry_after(answer: Answer) -> float | None:
-    """Read the header's seconds, or its date (RFC 9110, 10.2.3), as seconds from now, a week at most."""
-    value = answer.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", value):
-        return min(float(value), MAX_PAUSE)
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    left = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime.now(UTC)
-    return min(max(left.total_seconds(), 0.0), MAX_PAUSE)
-
-
-def _describe(start: bytes) -> str | None:
-    """Say what it is that came instead of a torrent, if that can be told from its start."""
-    if not start:
-        return "empty"
-    if start.startswith((b"<?xml", b"<rss", b"<feed", b"<error")):
-        return "an XML document, not a torrent"
-    if start.startswith(b"<"):
-        return "an HTML page, not a torrent: is the login missing or expired?"
-    if start.startswith((b"{", b"[")):
-        return "a JSON document, not a torrent"
-    return None
+def _packing_of(answer: Answer) -> str | None:
+    """Say in which way a body is packed that was taken as it is, because that way is not known here."""
+    found = _UNKNOWN_CODING.search(answer.headers.get("content-encoding", ""))
+    return f"compressed with {found[1].lower()}, which was not asked for" if found else None

@@ -8,9 +8,12 @@ from typing import Final
 
 from attrs import frozen
 
+from audiobatch._urls import is_magnet
 from audiobatch.errors import FetchDenied, FetchError, NotATorrent, RateLimited, TorrentNotFound
-from audiobatch.fetchers._answers import MAX_PAUSE, error_of, retry_after, torrent_in
+from audiobatch.fetchers._answers import error_of, torrent_in
+from audiobatch.fetchers._contents import is_bencoded, text_of
 from audiobatch.fetchers._retrieval import Answer
+from audiobatch.fetchers._wait import MAX_PAUSE, retry_after
 from audiobatch.metainfo import Torrent
 
 _MAX_TEXT: Final = 64 * 1024  # bytes of a page that are looked at
@@ -42,12 +45,12 @@ class Refusal:
 
 def read(answer: Answer) -> Torrent | Refusal:
     """Return the torrent in an answer, or why there is none."""
-    if answer.status == 200 and answer.body.startswith(b"d"):
+    start = text_of(answer.body[:_MAX_TEXT])
+    if answer.status == 200 and (is_bencoded(answer.body) or is_magnet(start.strip())):
         try:
             return torrent_in(answer)
         except NotATorrent as error:
             return Refusal(error)
-    start = answer.body[:_MAX_TEXT].decode(errors="replace")
     text = " ".join(re.sub(r"<[^<>]*>|&nbsp;", " ", start).lower().split())
     return _refusal_told(text) or _refusal_by_status(answer)
 

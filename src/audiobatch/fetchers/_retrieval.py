@@ -22,6 +22,7 @@ from audiobatch.fetchers._addresses import Destinations
 from audiobatch.fetchers._cookies import Cookies
 from audiobatch.fetchers._location import Location, join, read_location
 from audiobatch.fetchers._pace import Paces
+from audiobatch.fetchers._packing import unpacker
 from audiobatch.fetchers._resolution import spelled_out
 from audiobatch.fetchers._transport import Errand, on_errand
 
@@ -31,8 +32,10 @@ TIMEOUT: Final = 30.0
 
 _MAX_PAGE: Final = 64 * 1024  # what is read of an answer that is no success
 _OVERHEAD: Final = 1024 * 1024  # headers and framing of all hops together
-_PIECE: Final = 256 * 1024  # what is unpacked at once
-_LOGIN_PAGE: Final = re.compile(r"/(log|sign)[-_]?in\b", re.IGNORECASE)
+# The last part of a path is the whole name of a login page: a book may be called "Login to Murder".
+_LOGIN_PAGE: Final = re.compile(
+    r".*/(log|sign)[-_]?in(\.(php|html?|aspx?|jsp|cgi|do))?(/index\.\w+)?/?(;.*)?", re.IGNORECASE
+)
 
 
 @cache
@@ -60,6 +63,11 @@ class Answer:
     def source(self) -> str:
         """The origin it came from, for messages."""
         return self.location.origin
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status says so."""
+        return 200 <= self.status < 300
 
 
 @frozen
@@ -154,7 +162,7 @@ class Retrieval:
             target = self._admit(joined)
         except BlockedAddress as error:
             raise BlockedAddress(f"{hop.origin} redirects elsewhere: {error}") from None
-        if _LOGIN_PAGE.search(target.path):
+        if _LOGIN_PAGE.fullmatch(target.path):
             raise FetchDenied(f"{hop.origin} redirects to a login page: the session is missing or has expired")
         if hop.scheme == "https" and target.scheme != "https" and not self._destinations.trusts(target.origin):
             raise BlockedAddress(
@@ -217,7 +225,7 @@ class Retrieval:
 
     def _read(self, response: httpx.Response, errand: Errand) -> Iterator[bytes]:
         """Yield the body unpacked, in bounded pieces, for as long as size and time allow."""
-        unpack = _unpacker(response.headers.get("content-encoding", "identity").strip().lower())
+        unpack = unpacker(response.headers.get("content-encoding", ""))
         limit = self._max_size if response.is_success else _MAX_PAGE
         received = unpacked = 0
         # Not by iter_raw, for that refuses what a mocked transport has at hand already.
@@ -246,24 +254,6 @@ def _with_cookies(headers: Mapping[str, str], cookies: str | None) -> Mapping[st
 
 def _name(pair: str) -> str:
     return pair.partition("=")[0]
-
-
-def _unpacker(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
-    """Return what unpacks a body chunk by chunk, each into pieces of bounded size."""
-    if encoding in ("identity", ""):
-        return lambda chunk: iter((chunk,))
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise NotATorrent("the answer is compressed in a way that was not asked for")
-    packed = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-
-    def unpack(chunk: bytes) -> Iterator[bytes]:
-        if packed.eof:
-            yield b""  # what comes after the end counts, but is not kept
-        while chunk and not packed.eof:
-            yield packed.decompress(chunk, _PIECE)
-            chunk = packed.unconsumed_tail
-
-    return unpack
 
 
 def _translate(error: Exception, source: str) -> FetchError:

@@ -30,6 +30,7 @@ from audiobatch._urls import origin
 from audiobatch.errors import BlockedAddress, ConfigurationError, NotATorrent
 from audiobatch.fetchers._addresses import Address, Destinations
 from audiobatch.fetchers._connecting import Connector
+from audiobatch.fetchers._heads import HeadReader
 from audiobatch.fetchers._resolution import LookUps, is_own, resolve
 
 _IDLE: Final = 30.0  # seconds that an unused connection is kept
@@ -95,13 +96,18 @@ class _PunctualStream(httpcore.NetworkStream):
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
+        self._heads = HeadReader()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        received = self._stream.read(max_bytes, _errand.get().time_left(timeout))
-        _errand.get().count(len(received))
-        return received
+        while True:
+            received = self._stream.read(max_bytes, _errand.get().time_left(timeout))
+            _errand.get().count(len(received))
+            given = self._heads.take(received)
+            if given or not received:
+                return given
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._heads.expect()
         self._stream.write(buffer, _errand.get().time_left(timeout))
 
     def close(self) -> None:

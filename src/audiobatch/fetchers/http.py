@@ -14,12 +14,14 @@ from audiobatch._closing import Closing
 from audiobatch._fork import here
 from audiobatch._tls import Verify
 from audiobatch._urls import origin
-from audiobatch.errors import ConfigurationError, FetchUnavailable
+from audiobatch.errors import ConfigurationError, FetchError, FetchUnavailable
 from audiobatch.fetchers._addresses import Destinations, read_origin
-from audiobatch.fetchers._answers import error_of, retry_after, torrent_in
+from audiobatch.fetchers._answers import error_of, torrent_in, unavailable
+from audiobatch.fetchers._notices import error_told
 from audiobatch.fetchers._pace import Paces
 from audiobatch.fetchers._retrieval import MAX_SIZE, TIMEOUT, Answer, Redirection, Retrieval
 from audiobatch.fetchers._transport import GuardedTransport
+from audiobatch.fetchers._wait import retry_after
 from audiobatch.metainfo import Torrent, parse_magnet
 from audiobatch.models import DownloadRequest
 
@@ -126,7 +128,7 @@ class HttpFetcher(Closing):
         answer = self._retrieval.get(request.torrent_url, headers_for=self._headers_for)
         if isinstance(answer, Redirection):
             return parse_magnet(answer.magnet)
-        error = _indexer_error(answer) or error_of(answer)
+        error = error_told(answer) or _indexer_error(answer) or error_of(answer)
         if error is not None:
             raise error
         return torrent_in(answer)
@@ -148,7 +150,7 @@ def _read_headers(given: Mapping[str, str]) -> Mapping[str, str]:
     return dict(given)
 
 
-def _indexer_error(answer: Answer) -> FetchUnavailable | None:
+def _indexer_error(answer: Answer) -> FetchError | None:
     """Name the trouble of Prowlarr or Jackett with a tracker: their status hides what it was.
 
     Prowlarr answers 500 for whatever went wrong, Jackett 404 (seen in their sources, 2026).
@@ -162,8 +164,8 @@ def _indexer_error(answer: Answer) -> FetchUnavailable | None:
     else:
         return None
     wait = retry_after(answer)
-    return FetchUnavailable(
+    told = (
         f"{name} at {answer.source} could not get the torrent from its tracker, and does not say why "
-        f"({answer.status}): its log does",
-        retry_after=_INDEXER_PAUSE if wait is None else wait,
+        f"({answer.status}): its log does"
     )
+    return unavailable(told, wait) if wait is not None else FetchUnavailable(told, retry_after=_INDEXER_PAUSE)
