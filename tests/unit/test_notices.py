@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audiobatch import BatchDownloader, DownloadRequest
+from audiobatch import BatchDownloader, DownloadRequest, FailureCode
 from audiobatch.errors import FetchDenied, FetchError, FetchUnavailable, NotATorrent, RateLimited, TorrentNotFound
 from audiobatch.fetchers.http import HttpFetcher
 from audiobatch.metainfo import TorrentFile
@@ -191,8 +191,8 @@ def test_the_tracker_is_left_alone(answer: httpx.Response) -> None:
 
     assert len(asked) <= 3
     codes = [failure.code for failure in result.failed]
-    assert codes.count("rate_limited") == len(asked)
-    assert codes.count("not_attempted") == 20 - len(asked)
+    assert codes.count(FailureCode.RATE_LIMITED) == len(asked)
+    assert codes.count(FailureCode.NOT_ATTEMPTED) == 20 - len(asked)
 
 
 def test_one_tracker_behind_prowlarr_is_left_alone() -> None:
