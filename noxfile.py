@@ -10,7 +10,16 @@ from pathlib import Path
 import nox
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-LONG = ("tests/daemons/test_faults.py", "tests/daemons/test_random_histories.py")
+# What a daemon, a state machine or a hostile server does to us for minutes, and what takes the measure of a process.
+LONG = (
+    *(
+        f"tests/daemons/test_{name}.py"
+        for name in ("bulk_add", "crashes", "differential", "faults", "hybrids", "magnets")
+    ),
+    *(f"tests/daemons/test_{name}.py" for name in ("mixed_sources", "odd_answers", "random_histories")),
+    *(f"tests/property/test_{name}.py" for name in ("hostile_urls", "malformed_answers", "promise")),
+    *(f"tests/unit/test_{name}.py" for name in ("client_bounds", "fetch_bounds", "memory", "parser_bounds")),
+)
 DOCUMENTS = "tests/documents"
 SITE_TESTS = "tests/documents/test_site.py"
 COVERAGE_FLOOR = 98  # percent of lines and branches, over all Pythons
@@ -62,7 +71,7 @@ def mypy(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests against the installed package; those that need a daemon skip without it."""
     session.install(".[libtorrent,progress]", *_group("tests"))
-    # What a daemon does to us for minutes does not depend on the Python: the newest one is enough for that.
+    # That does not depend on the Python: the newest one is enough for it.
     left_out = (DOCUMENTS,) if session.python == PYTHONS[-1] else (DOCUMENTS, *LONG)
     ignored = [f"--ignore={path}" for path in left_out]
     session.run("coverage", "run", "-m", "pytest", *ignored, *session.posargs)
@@ -74,7 +83,8 @@ def lowest(session: nox.Session) -> None:
     session.install("uv")
     lowest = ("--resolution", "lowest-direct", "--python", f"{session.bin}/python")
     session.run("uv", "pip", "install", "-q", *lowest, ".[libtorrent,progress]", "--group", "tests")
-    session.run("python", "-m", "pytest", "tests/unit", "tests/contract", "tests/embedded", *session.posargs)
+    ignored = [f"--ignore={path}" for path in LONG]
+    session.run("python", "-m", "pytest", "tests/unit", "tests/contract", "tests/embedded", *ignored, *session.posargs)
 
 
 @nox.session
