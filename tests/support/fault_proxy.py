@@ -161,6 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
         if answer is None:
             return [b""]
         raw = answer.raw()
+        if answer.status >= 500:
+            return [raw]  # of which the client reads no more than the status
         if fault is not Fault.DRIP:
             return [raw[:-1], raw[-1:]]
         start = len(raw) - len(answer.body)
