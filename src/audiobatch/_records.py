@@ -9,8 +9,8 @@ from attrs import frozen
 
 from audiobatch._bugs import guarded, kind_of
 from audiobatch.errors import RepositoryError
-from audiobatch.metainfo import is_torrent
-from audiobatch.models import Download
+from audiobatch.metainfo import InfoHashes, is_torrent
+from audiobatch.models import Download, DownloadRequest
 from audiobatch.protocols import Repository, SupportsSizes
 
 _T = TypeVar("_T")
@@ -54,7 +54,7 @@ class Records:
         """See `Repository.unsettled`."""
         records = _guarded(lambda: iter(self._repository.unsettled(client=client)))
         while (record := _guarded(lambda: next(records, None))) is not None:
-            if not _is_record(record):
+            if not _is_record(record) or record.torrent is None:
                 raise _wrong("unsettled", record)
             yield record
 
@@ -64,7 +64,12 @@ def _guarded(call: Callable[[], _T]) -> _T:
 
 
 def _is_record(value: object) -> TypeGuard[Download]:
-    return isinstance(value, Download) and (value.torrent is None or is_torrent(value.torrent))
+    return (
+        isinstance(value, Download)
+        and isinstance(value.request, DownloadRequest)
+        and isinstance(value.info_hashes, InfoHashes)
+        and (value.torrent is None or is_torrent(value.torrent))
+    )
 
 
 def _is_held(value: object, asked: Download) -> bool:

@@ -144,7 +144,7 @@ class SerialClient:
     ) -> Mapping[InfoHashes, TorrentStatus]:
         with self._in_turn(cancellation):
             found = _guarded(lambda: self._client.status(info_hashes))
-        if not isinstance(found, Mapping) or not all(isinstance(status, TorrentStatus) for status in found.values()):
+        if not isinstance(found, Mapping) or not all(map(_is_status, found.values())):
             raise _wrong("status", found)
         # What was not asked for says nothing.
         return {hashes: found[hashes] for hashes in info_hashes if hashes in found}
@@ -182,6 +182,10 @@ class SerialClient:
 
 def _guarded(call: Callable[[], _T]) -> _T:
     return guarded(call, ClientError, "the torrent client")
+
+
+def _is_status(value: object) -> bool:
+    return isinstance(value, TorrentStatus) and isinstance(value.info_hashes, InfoHashes | None)
 
 
 def _wrong(method: str, answer: object) -> ClientError:

@@ -13,7 +13,7 @@ from audiobatch import BatchDownloader, DownloadFailure, DownloadRequest
 from audiobatch.errors import AudiobatchError, ClientError, ConfigurationError, FetchError, RepositoryError
 from audiobatch.fetchers.choice import FirstAccepting
 from audiobatch.metainfo import InfoHashes, parse_magnet
-from audiobatch.models import Download, GivenRequest, TorrentState, TorrentStatus
+from audiobatch.models import Download, DownloadStatus, GivenRequest, TorrentState, TorrentStatus
 from audiobatch.protocols import Repository
 from audiobatch.repositories.memory import MemoryRepository
 from audiobatch.results import Stage
@@ -357,8 +357,9 @@ class TestTheClient:
             lambda asked: [(one, THERE) for one in asked],
             dict.fromkeys,
             lambda asked: dict.fromkeys(asked, True),
+            lambda asked: dict.fromkeys(asked, evolve(THERE, info_hashes="ab" * 20)),  # type: ignore[arg-type]
         ],
-        ids=["None", "list", "pairs", "of None", "of bool"],
+        ids=["None", "list", "pairs", "of None", "of bool", "of statuses with a text for the info-hashes"],
     )
     def test_an_answer_of_another_type_is_none(
         self,
@@ -505,6 +506,32 @@ class TestTheRepository:
         object.__setattr__(repository.broken["find"][held.request.torrent_url], "torrent", b"d4:infoe")
 
         assert codes(downloader.run([request("one")])) == ["repository_error"]
+
+    @pytest.mark.parametrize("method", ["find", "reserve"])
+    @pytest.mark.parametrize("odd", [{"info_hashes": None}, {"info_hashes": "ab" * 20}, {"request": None}], ids=str)
+    def test_a_record_with_a_part_of_another_type(
+        self, client: FakeClient, fetcher: FakeFetcher, method: str, odd: dict[str, Any]
+    ) -> None:
+        """As a plug-in may make one that does not read all that it has written."""
+        repository = Broken()
+        downloader = downloader_of(client, fetcher, repository)
+        downloader.run([request("one")])
+        (held,) = repository._records.values()
+        bad = evolve(held, **odd)
+        repository.broken = {method: [bad] if method == "reserve" else {held.request.torrent_url: bad}}
+
+        assert codes(downloader.run([request("one" if method == "find" else "two")])) == ["repository_error"]
+
+    def test_a_recovery_of_a_record_without_its_torrent(self, client: FakeClient, fetcher: FakeFetcher) -> None:
+        """There is nothing to add again."""
+        repository = Broken()
+        downloader = downloader_of(client, fetcher, repository)
+        downloader.run([request("one")])
+        (held,) = repository._records.values()
+        repository.broken = {"unsettled": [evolve(held, status=DownloadStatus.RESERVED, torrent=None)]}
+
+        with pytest.raises(RepositoryError, match="unsettled returned what it is not meant to"):
+            downloader.recover()
 
     def test_a_bug_after_the_add(self, client: FakeClient, fetcher: FakeFetcher, bug: Exception) -> None:
         """What was confirmed is a success, although that is not on record."""
