@@ -163,7 +163,7 @@ class ExampleServer(Program):
         command = [word.format(port=port) for word in example.command]
         super().__init__(command, folder=example.folder, environment=environment, log=log)
         self.example = example
-        self.database = Path(environment["AUDIOBATCH_DB"])
+        self.database = Path(environment.get("AUDIOBATCH_DB", "downloads.db"))
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=PATIENCE)
 
     def __enter__(self) -> Self:
