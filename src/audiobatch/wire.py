@@ -36,7 +36,7 @@ _MAX_NAME_LENGTH: Final = 50
 class _CallersRequest(dict[str, Any]):
     """A request of somebody who may set some of its fields only."""
 
-    def __init__(self, request: Mapping[str, Any], allowed: Collection[str]) -> None:
+    def __init__(self, request: Mapping[str, Any], allowed: frozenset[str]) -> None:
         super().__init__(request)
         self.allowed = allowed
 
@@ -55,8 +55,7 @@ def load_batch(document: str | bytes | Mapping[str, Any], *, allowed: Collection
         InvalidBatchError: It is no JSON, not of that form, or too long.
         ConfigurationError: ``allowed`` is not a collection of names of fields.
     """
-    if allowed is not None:
-        _require_fields(allowed)
+    names = None if allowed is None else _fields_in(allowed)
     if isinstance(document, str | bytes):
         if len(document) > MAX_DOCUMENT_SIZE:
             raise InvalidBatchError(f"the batch is longer than {MAX_DOCUMENT_SIZE // 1024**2} MiB: split it")
@@ -64,14 +63,21 @@ def load_batch(document: str | bytes | Mapping[str, Any], *, allowed: Collection
     downloads = document.get("downloads") if isinstance(document, Mapping) else None
     if not isinstance(downloads, list | tuple):
         raise InvalidBatchError('the batch must be an object with a list: {"downloads": [...]}')
-    if allowed is None:
+    if names is None:
         return list(downloads)
-    return [_CallersRequest(item, allowed) if isinstance(item, Mapping) else item for item in downloads]
+    return [_CallersRequest(item, names) if isinstance(item, Mapping) else item for item in downloads]
 
 
-def _require_fields(allowed: Collection[str]) -> None:
-    if isinstance(allowed, str) or not all(name in _FIELDS for name in allowed):
+def _fields_in(allowed: Collection[str]) -> frozenset[str]:
+    """Return a copy, because what the caller's own comes to later must not change what was allowed."""
+    names: frozenset[str] | None
+    try:
+        names = None if isinstance(allowed, str) else frozenset(allowed)
+    except TypeError:  # it cannot be gone through, or holds what can be no name
+        names = None
+    if names is None or not names <= _FIELDS.keys():
         raise ConfigurationError(f"allowed takes a set of the names {', '.join(_FIELDS)}")
+    return names
 
 
 def _decode(document: str | bytes) -> Any:
@@ -99,7 +105,10 @@ def load_request(item: object) -> DownloadRequest:
 
 def _is_refused(name: str, request: _CallersRequest) -> bool:
     # A failure gives its request back whole, with nothing in the fields that nobody has set: it can be sent again.
-    return name not in _REQUIRED and name not in request.allowed and request[name] not in (None, "", [])
+    # Nothing is compared with a value, because one of a data frame may refuse that.
+    value = request[name]
+    is_set = bool(value) if isinstance(value, str | list | tuple) else value is not None
+    return is_set and name not in _REQUIRED and name not in request.allowed
 
 
 def load_stored_request(item: object) -> DownloadRequest:

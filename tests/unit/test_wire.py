@@ -35,6 +35,15 @@ REQUEST_DATA = {
 }
 
 
+class Incomparable:
+    """A value that refuses to be compared, as an array does; so it has no hash either."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("the truth of an array is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def self_referential() -> dict[str, Any]:
     """Make a request that holds itself."""
     request: dict[str, Any] = {"title": "A Book", "tags": []}
@@ -278,7 +287,24 @@ class TestFieldsOfCallers:
         """Items are passed on as they are, whatever they are."""
         assert load_batch({"downloads": [1, None, {"title": "T"}]}, allowed=()) == [1, None, {"title": "T"}]
 
-    @pytest.mark.parametrize("allowed", ["category", {"categories"}, ["title", 1]])
+    def test_the_names_can_come_one_by_one(self) -> None:
+        """They are kept, so what is allowed is the same for each request, whatever becomes of the caller's own."""
+        allowed = {"series"}
+        document = {"downloads": [{"title": "T", "author": "A", "torrent_url": "http://t.example/1", "series": "S"}]}
+        (with_iterator,) = load_batch(document, allowed=iter(["series"]))  # type: ignore[arg-type]
+        (with_set,) = load_batch(document, allowed=allowed)
+        allowed.clear()
+
+        assert load_request(with_iterator).series == load_request(with_set).series == "S"
+
+    def test_a_value_that_cannot_be_compared_is_refused_like_any_other(self) -> None:
+        """A cell of a data frame may be an array, whose comparison is no truth."""
+        with pytest.raises(InvalidRequestError, match="series cannot be set here"):
+            self.read(allowed={"category"}, series=Incomparable())
+
+    @pytest.mark.parametrize(
+        "allowed", ["category", {"categories"}, ["title", 1], [["series"]], [Incomparable()], 5, object(), b"series"]
+    )
     def test_a_name_that_is_no_field_is_a_mistake(self, allowed: Any) -> None:
         """A field that nobody can set would go unnoticed."""
         with pytest.raises(ConfigurationError, match="names title, author"):
