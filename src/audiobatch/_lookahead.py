@@ -118,6 +118,9 @@ class _Queue(Generic[_T, _R]):
 
     def take(self) -> list[tuple[_T, _R]]:
         """Wait for the first, and a moment for the others; return what is ready, or nothing if all was taken."""
+        with self._changed:
+            # A worker that has just finished may not have been counted yet, and begins the next ones when it is.
+            self._changed.wait_for(lambda: self._begun or not self._working)
         if not self._begun:
             return []
         self._begun[0][1].result()

@@ -8,10 +8,11 @@ import time
 import uuid
 import weakref
 from itertools import product
+from typing import Any
 
 import pytest
 
-from audiobatch import RetryPolicy
+from audiobatch import RetryPolicy, _lookahead
 from audiobatch._ids import new_id
 from audiobatch._lookahead import look_ahead
 from audiobatch._settle import is_unclear, verdict, was_done
@@ -304,3 +305,17 @@ class TestIds:
         moments = [made.int >> 80 for made in ids]
         assert moments == sorted(moments)
         assert before <= moments[0] <= moments[-1] <= after
+
+
+def test_nothing_is_lost_where_a_worker_is_counted_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, a result can be taken before its worker has said that it is free for the next one."""
+    finished = _lookahead._Queue._finished
+
+    def finish_late(queue: Any, future: Any) -> None:
+        time.sleep(3 * _lookahead._LINGER)
+        finished(queue, future)
+
+    monkeypatch.setattr(_lookahead._Queue, "_finished", finish_late)
+    groups = look_ahead(lambda item: item, range(5), workers=1, furthest=64)
+
+    assert [item for group in groups for item, _ in group] == [0, 1, 2, 3, 4]
