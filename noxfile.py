@@ -16,9 +16,15 @@ LONG = (
         f"tests/daemons/test_{name}.py"
         for name in ("bulk_add", "crashes", "differential", "faults", "hybrids", "magnets")
     ),
-    *(f"tests/daemons/test_{name}.py" for name in ("mixed_sources", "odd_answers", "random_histories")),
+    *(
+        f"tests/daemons/test_{name}.py"
+        for name in ("forks", "logins", "mixed_sources", "odd_answers", "random_histories")
+    ),
     *(f"tests/property/test_{name}.py" for name in ("hostile_urls", "malformed_answers", "promise")),
-    *(f"tests/unit/test_{name}.py" for name in ("client_bounds", "fetch_bounds", "memory", "parser_bounds")),
+    *(
+        f"tests/unit/test_{name}.py"
+        for name in ("client_bounds", "connecting", "fetch_bounds", "memory", "parser_bounds")
+    ),
 )
 DOCUMENTS = "tests/documents"
 SITE_TESTS = "tests/documents/test_site.py"
