@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 # Category Cc, and the two separators that break a line: by code point, because what counts as
 # printable changes with each version of Unicode.
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_AUTHORITY: Final = re.compile(r"[^/?#]*//([^/?#]*)")
+_MAX_AUTHORITY: Final = 1024  # characters that are not all ASCII: more than any host, user and password
 
 
 # Links of Prowlarr (/1/download?apikey=...) and of Jackett (/dl/books/?jackett_apikey=...), below whatever base.
@@ -31,17 +33,30 @@ def is_magnet(url: str) -> bool:
     return url[:7].lower() == "magnet:"
 
 
+def split(url: str) -> SplitResult:
+    """Take a URL apart.
+
+    Raises:
+        ValueError: It cannot be read, or what stands before its path is too long.
+    """
+    # What is not ASCII is normalized there, in a time that grows with the square, and no other thread runs meanwhile.
+    found = _AUTHORITY.match(url)
+    if found is not None and len(found[1]) > _MAX_AUTHORITY and not found[1].isascii():
+        raise ValueError("the URL names a host that is longer than a name can be")
+    return urlsplit(url)
+
+
 def origin(url: str) -> str:
     """Return scheme, host and port, without the scheme's own port; a magnet link shows as ``magnet:``.
 
     User part, path and query are left out, for they can hold passkeys.
 
     Raises:
-        ValueError: The URL has no host, or a port that is no number.
+        ValueError: The URL has no host, or one that is too long, or a port that is no number.
     """
     if is_magnet(url):
         return "magnet:"
-    parts = urlsplit(url)
+    parts = split(url)
     scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
     if not host:
         raise ValueError("the URL names no host")
@@ -59,7 +74,7 @@ def tracker_of(url: str) -> str:
     Raises:
         ValueError: As `origin` does.
     """
-    place, parts = origin(url), urlsplit(url)
+    place, parts = origin(url), split(url)
     for path, key in _INDEXERS:
         if (found := path.match(parts.path)) is not None and re.search(rf"(^|&){key}=", parts.query, re.IGNORECASE):
             return f"{place}{found[1].lower()}"

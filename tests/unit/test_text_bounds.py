@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from unicodedata import normalize
@@ -19,7 +20,9 @@ from audiobatch import BatchDownloader, DownloadRequest, FailureCode
 from audiobatch._decomposition import composed, decomposed
 from audiobatch._names import safe_name
 from audiobatch._same_folder import same_folder_key
+from audiobatch.clients._endpoint import Endpoint
 from audiobatch.errors import AudiobatchError, ConfigurationError, InvalidBatchError, InvalidRequestError
+from audiobatch.fetchers._addresses import read_origin
 from audiobatch.folders import SavePathTemplate
 from audiobatch.metainfo import InfoHashes
 from audiobatch.models import Download, DownloadStatus, GivenRequest, restore_request
@@ -354,6 +357,12 @@ READERS: Final[dict[str, Callable[[str], object]]] = {
     "html": lambda text: BatchResult([_failed(_restored(text), text)])._repr_html_(),
     "raw": lambda text: dump_result(BatchResult([_failed({text: text}, text)])),
     "document": lambda text: _tried(lambda: load_batch(text)),
+    "client": lambda text: _tried(lambda: Endpoint.read(f"http://{text}@client.test")),
+    "trusted": lambda text: _tried(lambda: read_origin(f"http://{text[:60_000]}@tracker.test")),
+    "URLs": lambda text: [
+        _tried(partial(load_request, {**REQUIRED, "torrent_url": f"http://{number}{text[:8000]}@tracker.test"}))
+        for number in range(400)
+    ],
 }
 
 

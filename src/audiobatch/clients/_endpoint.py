@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 
 import httpx
 from attrs import field, frozen
 
-from audiobatch._urls import origin
+from audiobatch._urls import origin, split
 from audiobatch.errors import ConfigurationError
 
 
@@ -65,7 +65,7 @@ def _split(url: object) -> SplitResult | None:
     if not url.lower().startswith(("http://", "https://")):
         return None
     try:
-        parts, read = urlsplit(url), httpx.URL(url)
+        parts, read = split(url), httpx.URL(url)
         host, sent = read.host, read.raw_host  # of some hosts only these fail, and a request reads them
         agree = origin(str(read)) == origin(url) or not host.isascii()
     except (httpx.InvalidURL, ValueError):
