@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_httpx import HTTPXMock
 
-from audiobatch import BatchDownloader, DownloadFailure, FailureCode, RetryPolicy
+from audiobatch import BatchDownloader, DownloadFailure, DownloadRequest, FailureCode, RetryPolicy
 from audiobatch.errors import FetchError, FetchUnavailable
 from audiobatch.fetchers._cookies import Cookies
 from audiobatch.fetchers._location import read_location
@@ -234,7 +234,37 @@ class TestPaces:
         for number in range(100):
             with paces.turn(f"t{number}.example"):
                 pass
+
+        assert len(paces._of_hosts) == 100
         paces.end()
 
         with pytest.raises(FetchError, match="closed"), paces.turn("t0.example"):
             pytest.fail("its gap is over")
+
+    def test_hosts_that_are_slow_keep_no_others(self) -> None:
+        """Two that are asked for minutes are no reason to remember all that are asked meanwhile."""
+        paces = Paces(0.0, at_once=8)
+        with paces.turn("slow.example"), paces.turn("slower.example"):
+            for number in range(1000):
+                with paces.turn(f"t{number}.example"):
+                    pass
+            assert len(paces._of_hosts) <= 4
+            assert {"slow.example", "slower.example"} <= paces._of_hosts.keys()
+
+    def test_nobody_is_asked_once_it_has_ended(self) -> None:
+        """Also not who was not asked before: a batch that goes on meanwhile says so of each item."""
+        asked: list[str] = []
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            asked.append(request.url.host)
+            return httpx.Response(404)
+
+        fetcher = HttpFetcher(transport=httpx.MockTransport(answer))
+        fetcher.close()
+        guarded = HttpFetcher()
+        guarded.close()
+        for closed in (fetcher, guarded):
+            with pytest.raises(FetchError, match="was closed before the tracker was asked"):
+                closed.fetch(DownloadRequest(title="T", author="A", torrent_url="http://t.example/1"))
+
+        assert not asked

@@ -15,6 +15,7 @@ from audiobatch._patience import nobody_waits, tell_of_wait
 from audiobatch.errors import FetchError
 
 _GLANCE: Final = 0.1  # seconds between two looks at whether there is still a reason to wait
+_CLOSED: Final = "the fetcher was closed before the tracker was asked"
 
 
 class Pace:
@@ -81,7 +82,7 @@ class Pace:
 
     def _raise_if_over(self) -> None:
         if self._closed.is_set():
-            raise FetchError("the fetcher was closed before the tracker was asked")
+            raise FetchError(_CLOSED)
         if nobody_waits():
             raise FetchError("the batch ended before the tracker was asked")
 
@@ -92,8 +93,9 @@ class Paces:
     def __init__(self, gap: float, *, at_once: int) -> None:
         self._gap = gap
         self._at_once = at_once
-        self._of_hosts: OrderedDict[str, Pace] = OrderedDict()  # the one that was used longest ago comes first
+        self._of_hosts: OrderedDict[str, Pace] = OrderedDict()  # the one that was looked at longest ago comes first
         self._lock = Lock()
+        self._ended = False
         renew_in_child(self, Paces._renew)
 
     def _renew(self) -> None:
@@ -110,6 +112,8 @@ class Paces:
             FetchError: Nobody waits for it any more, or all paces have ended.
         """
         with self._lock:
+            if self._ended:  # also for a host that was not asked before, or was forgotten
+                raise FetchError(_CLOSED)
             pace = self._of_hosts.setdefault(host, Pace(self._gap, at_once=self._at_once))
             pace.users += 1
             self._of_hosts.move_to_end(host)
@@ -126,11 +130,13 @@ class Paces:
     def end(self) -> None:
         """Let nobody wait any longer."""
         with self._lock:
+            self._ended = True
             for pace in self._of_hosts.values():
                 pace.end()
 
     def _forget_what_is_over(self) -> None:
         # Two at the most, and one is added: it shrinks, and no call takes longer than the others.
         for host in list(islice(self._of_hosts, 2)):
+            self._of_hosts.move_to_end(host)  # or two that are in use for long would keep all behind them
             if self._of_hosts[host].is_over:
                 del self._of_hosts[host]
