@@ -66,10 +66,11 @@ def server(
 def lonely(
     example: Example, running_tracker: ProxyingTracker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ExampleServer]:
-    """Give the example running without its torrent client."""
+    """Give the example running without its torrent client, and with variables that are blank: these are not set."""
     folder = tmp_path_factory.mktemp("lonely")
     nobody = f"http://127.0.0.1:{free_port()}"
     environment = settings(client=nobody, tracker=running_tracker, database=folder / "records.db")
+    environment |= {"AUDIOBATCH_HOSTS": " ", "QBITTORRENT_USERNAME": " ", "QBITTORRENT_PASSWORD": " "}
     with ExampleServer(example, environment=environment, log=folder / "log.txt") as server:
         yield server
 

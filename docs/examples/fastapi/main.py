@@ -202,7 +202,7 @@ app = FastAPI(title="audiobatch", lifespan=lifespan)
 # A web page whose host name is made to lead to this server must not be able to speak for its own origin.
 app.add_middleware(
     TrustedHostMiddleware,
-    allowed_hosts=(os.environ.get("AUDIOBATCH_HOSTS") or "localhost 127.0.0.1").split(),
+    allowed_hosts=os.environ.get("AUDIOBATCH_HOSTS", "").split() or ["localhost", "127.0.0.1"],
     www_redirect=False,
 )
 

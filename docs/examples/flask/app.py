@@ -175,7 +175,8 @@ def create_app() -> Flask:
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     # A web page whose host name is made to lead to this server must not be able to speak for its own origin.
-    app.config["TRUSTED_HOSTS"] = (os.environ.get("AUDIOBATCH_HOSTS") or "localhost 127.0.0.1").split()
+    # An empty list would let every host in.
+    app.config["TRUSTED_HOSTS"] = os.environ.get("AUDIOBATCH_HOSTS", "").split() or ["localhost", "127.0.0.1"]
     app.extensions["audiobatch"] = batches = Batches()
 
     @app.post("/api/downloads/batch")

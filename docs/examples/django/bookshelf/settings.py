@@ -7,7 +7,7 @@ from django.core.management.utils import get_random_secret_key
 os.umask(0o077)  # records and reports hold passkeys: whatever this process makes, its user alone can read
 
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or get_random_secret_key()  # nothing here is signed for later
-ALLOWED_HOSTS = (os.environ.get("AUDIOBATCH_HOSTS") or "localhost 127.0.0.1").split()
+ALLOWED_HOSTS = os.environ.get("AUDIOBATCH_HOSTS", "").split() or ["localhost", "127.0.0.1"]
 ROOT_URLCONF = "bookshelf.urls"
 WSGI_APPLICATION = "bookshelf.wsgi.application"
 INSTALLED_APPS = ["downloads"]
