@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from audiobatch.clients._exchange import Exchange as ClientExchange
 from audiobatch.clients._http import HttpConnection
 from audiobatch.errors import ClientError, ClientUnavailable
 from support.server import Exchange, LoopbackServer
@@ -148,3 +150,11 @@ def test_a_flood_of_cookies_is_not_kept() -> None:
         connection.close()
 
     assert sent == [""] * 4
+
+
+def test_an_exchange_does_not_show_what_is_sent() -> None:
+    """The path of a client at a shared server can hold a key."""
+    with httpx.Client() as http:
+        exchange = ClientExchange(http, http.build_request("POST", "http://nas/s3cret/x"), MOST, deque())
+
+        assert "s3cret" not in repr(exchange)

@@ -89,6 +89,13 @@ class TestCookies:
         """Not even another port, or a name below."""
         assert cookie_after("id=1; Domain=example; Path=/", next_page=elsewhere) is None
 
+    def test_none_is_shown(self) -> None:
+        """A cookie is a key to an account, and so may be the path that it is for."""
+        cookies = Cookies()
+        cookies.keep(read_location("http://tracker.example/s3cret/page"), ["session=s3cret"])
+
+        assert "s3cret" not in repr(cookies)
+
     def test_there_are_not_many(self) -> None:
         """Nobody can make us carry more than a few."""
         sent = cookie_after(*(f"id{number}=1" for number in range(1000)))

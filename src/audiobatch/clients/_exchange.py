@@ -70,13 +70,13 @@ class Exchange:
     """
 
     _http: httpx.Client
-    _request: httpx.Request
+    _request: httpx.Request = field(repr=False)
     _limit: int
     _streams: Streams
     _done: Event = field(factory=Event, init=False)
     _left: bool = field(default=False, init=False)
     _answer: httpx.Response | None = field(default=None, init=False)
-    _error: BaseException | None = field(default=None, init=False)
+    _error: BaseException | None = field(default=None, init=False, repr=False)
     _handshake: float | None = field(default=None, init=False)
     _sent: float | None = field(default=None, init=False)
 

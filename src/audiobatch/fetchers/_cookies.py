@@ -22,7 +22,7 @@ _PAIR: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=[!-:<-~]*")  # without s
 class Cookies:
     """The cookies of one fetch. They are sent to the very origin that has set them, and to nobody else."""
 
-    _kept: dict[str, dict[tuple[str, str], str]] = field(factory=dict)
+    _kept: dict[str, dict[tuple[str, str], str]] = field(factory=dict, repr=False)
 
     def keep(self, location: Location, lines: Iterable[str]) -> None:
         """Take what an answer sets.
